@@ -1,0 +1,1 @@
+"""Features per instance, matching of channels, states, viability."""

@@ -1,0 +1,1 @@
+"""From the colour of a spot to a calibrated number."""

@@ -1,0 +1,1 @@
+"""The study's configuration: the only reader of YAML and TSV."""

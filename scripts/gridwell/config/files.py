@@ -1,0 +1,80 @@
+"""Writing results: whole or not at all, and never a formula for a spreadsheet to run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+# A spreadsheet runs a cell that begins so; a leading apostrophe makes it text again.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary neighbour of `path` to write; move it into place only on success.
+
+    Works for files and for directories (Zarr). What stood at `path` is replaced in one
+    step for files; a directory is removed just before the move. On any exception the
+    temporary is deleted and `path` is left as it was. The temporary's name carries the
+    process id, so that a job left over from a killed run cannot meet its successor.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _remove(part)
+    try:
+        yield part
+        if part.is_dir() and target.exists():
+            _remove(target)
+        os.replace(part, target)
+    except BaseException:
+        _remove(part)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], data: Any) -> None:
+    """Write `data` as indented JSON, keys in the order given, NaN refused."""
+    with whole(path) as part:
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write a table as CSV with ``\\n`` line ends, missing values empty, texts defused.
+
+    Floating-point numbers keep 8 significant digits: enough for a hundredth of a pixel on
+    any slide. Text that a spreadsheet would run as a formula gets a leading apostrophe.
+    """
+    safe = table.copy()
+    for name in safe.columns:
+        column = safe[name]
+        if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+            safe[name] = column.map(_defuse, na_action="ignore")
+    with whole(path) as part:
+        safe.to_csv(part, index=False, lineterminator="\n", float_format="%.8g")
+
+
+def _defuse(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    return value
+
+
+def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write a table as zstd Parquet, same bytes for the same table."""
+    with whole(path) as part:
+        table.to_parquet(part, index=False, compression="zstd")

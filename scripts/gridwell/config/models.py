@@ -1,0 +1,384 @@
+"""Every option of a study: its type, default, bounds and meaning.
+
+These models are the one owner of the options. ``config/config.yaml``, the JSON Schemas and
+the options page in ``docs/`` are generated from them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SLIDE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+CHANNEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+
+
+class Assay(StrEnum):
+    """What is measured on a slide; picks the branch of the workflow."""
+
+    VIABILITY = "viability"
+    OBJECTS = "objects"
+    COLORIMETRY = "colorimetry"
+
+
+class Role(StrEnum):
+    """What a channel shows."""
+
+    GRID = "grid"
+    NUCLEI = "nuclei"
+    LIVE = "live"
+    DEAD = "dead"
+    COLOUR = "colour"
+    OTHER = "other"
+
+
+class SpotRole(StrEnum):
+    """What a spot is for, in a layout."""
+
+    SAMPLE = "sample"
+    NEG_CTRL = "neg_ctrl"
+    POS_CTRL = "pos_ctrl"
+    BLANK = "blank"
+    EMPTY = "empty"
+    CALIBRATION = "calibration"
+    EXCLUDED = "excluded"
+
+
+class Options(BaseModel):
+    """Base of all sections: unknown keys are mistakes, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class IngestOptions(Options):
+    """Copying raw images into the study."""
+
+    max_gigapixels: Annotated[float, Field(gt=0)] = Field(
+        default=4.0,
+        description="Largest declared size of one plane, in 10^9 pixels; larger files are "
+        "refused before a pixel is decoded.",
+    )
+
+
+class TileOptions(Options):
+    """The pyramid in work/<slide>/slide.zarr."""
+
+    ngff_version: Literal["0.5", "0.4"] = Field(
+        default="0.5",
+        description="Version of OME-Zarr to write: 0.5 (Zarr v3, few files), or 0.4 for older "
+        "viewers.",
+    )
+    chunk: Annotated[int, Field(ge=64, le=4096, multiple_of=16)] = Field(
+        default=512, description="Side of a chunk, in pixels."
+    )
+
+
+class GridOptions(Options):
+    """Finding the spots. What the carrier of a slide says wins over inference."""
+
+    polarity: Literal["auto", "bright", "dark"] = Field(
+        default="auto",
+        description="Whether spots are brighter or darker than what lies between them.",
+    )
+    rows: Annotated[int, Field(ge=1, le=512)] | None = Field(
+        default=None, description="Rows of the grid, for slides without a carrier; empty: infer."
+    )
+    cols: Annotated[int, Field(ge=1, le=512)] | None = Field(
+        default=None,
+        description="Columns of the grid, for slides without a carrier; empty: infer.",
+    )
+    max_angle: Annotated[float, Field(ge=0, le=45)] = Field(
+        default=15.0, description="Largest rotation of the grid to expect, in degrees."
+    )
+    max_side: Annotated[int, Field(ge=256, le=8192)] = Field(
+        default=2048,
+        description="Detection works on the pyramid level whose longer side is at most this, in "
+        "pixels.",
+    )
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5,
+        description="A grid below this confidence is ambiguous: the slide stops until an "
+        "override settles it.",
+    )
+
+
+class SpotsOptions(Options):
+    """Cutting the spots out of the slide."""
+
+    margin: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.1,
+        description="What is cut around a spot on each side, as a fraction of its width and "
+        "height.",
+    )
+
+
+class SegmentMethod(Options):
+    """How one channel is segmented. Sizes are in pixels of the raw image."""
+
+    method: Literal["otsu", "local", "none"] = Field(
+        default="local",
+        description="Threshold: otsu (one per spot), local (follows the background), or none "
+        "(the channel is measured under the objects of others, not segmented).",
+    )
+    sigma: Annotated[float, Field(ge=0, le=20)] = Field(
+        default=1.0, description="Gaussian smoothing before the threshold, in pixels."
+    )
+    background: Annotated[int, Field(ge=0, le=2000)] = Field(
+        default=50,
+        description="Radius of the illumination correction (morphological opening), in pixels; "
+        "larger than a clump of cells. 0: none.",
+    )
+    threshold: Annotated[float, Field(gt=0, le=10)] = Field(
+        default=1.0, description="Factor on the threshold found; below 1 finds fainter objects."
+    )
+    min_snr: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=4.0,
+        description="Least height of an object over the noise of its spot, in standard "
+        "deviations; keeps empty spots empty.",
+    )
+    min_diameter: Annotated[float, Field(ge=1, le=1000)] = Field(
+        default=4.0, description="Smallest object, as diameter of a disc of its area, in pixels."
+    )
+    max_diameter: Annotated[float, Field(ge=1, le=5000)] = Field(
+        default=100.0, description="Largest object, as diameter of a disc of its area, in pixels."
+    )
+    split: bool = Field(
+        default=True, description="Split touching objects by a distance-transform watershed."
+    )
+    seed_distance: Annotated[float, Field(ge=1, le=500)] = Field(
+        default=4.0, description="Least distance between the centres of two objects, in pixels."
+    )
+
+
+class SegmentOptions(Options):
+    """Objects in each channel."""
+
+    default: SegmentMethod = Field(
+        default=SegmentMethod(), description="For every channel that is not named below."
+    )
+    channels: dict[str, SegmentMethod] = Field(
+        default={},
+        description="Own settings of a channel, by its name in channels.tsv; what is left out "
+        "is taken from the model's defaults.",
+    )
+    ring: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=5.0,
+        description="Width of the ring around an object in which the other channels are measured "
+        "(columns ring_<channel>), in pixels.",
+    )
+
+    def of(self, channel: str) -> SegmentMethod:
+        """Return the settings that hold for `channel`."""
+        return self.channels.get(channel, self.default)
+
+
+class FuseOptions(Options):
+    """Matching nuclei with live and dead bodies of the same spot."""
+
+    gate: Annotated[float, Field(gt=0, le=10)] = Field(
+        default=1.25,
+        description="Farthest match, as a multiple of the sum of half of both objects' diameters.",
+    )
+    max_shift: Annotated[float, Field(ge=0, le=200)] = Field(
+        default=12.0,
+        description="Largest stage shift between two channels to look for, in pixels.",
+    )
+    ambiguous: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        default=0.1,
+        description="A cell is ambiguous when p_live or p_dead lies between this and one minus "
+        "this.",
+    )
+    min_cells: Annotated[int, Field(ge=1)] = Field(
+        default=10, description="Spots with fewer nuclei are flagged few_cells."
+    )
+
+
+class ColourOptions(Options):
+    """From the colour of a spot to a number."""
+
+    metric: Literal["gray", "red", "green", "blue", "hue", "saturation", "lightness", "a", "b"] = (
+        Field(
+            default="hue",
+            description="Number computed from the spot's colour: gray, a linear-light channel, "
+            "HSV hue (degrees), saturation, or CIE L* (lightness), a*, b*.",
+        )
+    )
+    inner: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.7,
+        description="Part of the spot that is measured, as a fraction of its width; keeps off "
+        "the rim.",
+    )
+    unit: str = Field(
+        default="", description="Unit of calibrated values, as shown in reports, such as pH."
+    )
+
+
+class ScreenOptions(Options):
+    """From spots to doses, curves and quality."""
+
+    metric: str = Field(
+        default="auto",
+        description="Number of a spot that is screened: a column of spots.csv (viability, "
+        "viability_stained, n_nuclei, value…) or an aggregate of an instance feature, such as "
+        "mean(nuclei.area), median(nuclei.mean_gfp), mean(nuclei.mean_gfp / nuclei.ring_gfp); "
+        "aggregates are mean, median, sum, std, count. auto: viability, "
+        "the count of the first segmented channel (objects), or value (colorimetry).",
+    )
+    normalise: Literal["percent_of_control", "percent_inhibition", "none"] = Field(
+        default="percent_of_control",
+        description="percent_of_control: 100 at the slide's negative controls, 0 at zero. "
+        "percent_inhibition: 0 at the negative, 100 at the positive controls. none: as measured.",
+    )
+    min_doses: Annotated[int, Field(ge=3)] = Field(
+        default=5, description="Fewest distinct doses to fit a curve to."
+    )
+    interval: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        default=0.95, description="Level of the intervals of fitted parameters."
+    )
+
+
+class ReportOptions(Options):
+    """What the HTML reports show."""
+
+    max_spots: Annotated[int, Field(ge=0, le=2000)] = Field(
+        default=24, description="Spots shown with their outlines in a slide's report."
+    )
+
+
+class Config(Options):
+    """A study's configuration, config/config.yaml."""
+
+    study: str = Field(
+        default="gridwell study", max_length=200, description="Title shown in reports."
+    )
+    versioning: Literal["datalad", "off"] = Field(
+        default="datalad",
+        description="datalad: raw images and results are saved in the study's DataLad dataset. "
+        "off: the study is a plain folder.",
+    )
+    gpu: Literal["require", "allow", "forbid"] = Field(
+        default="allow",
+        description="require: detect_grid and segment stop where no GPU is found. allow: use one "
+        "where there is one. forbid: CPU only, none is asked of the scheduler.",
+    )
+    export: Literal["none", "plate"] = Field(
+        default="none",
+        description="plate: also write each slide as an OME-Zarr HCS plate, one well a spot, in "
+        "results/<slide>/plate.zarr (thousands of files).",
+    )
+    ingest: IngestOptions = IngestOptions()
+    tile: TileOptions = TileOptions()
+    grid: GridOptions = GridOptions()
+    spots: SpotsOptions = SpotsOptions()
+    segment: SegmentOptions = SegmentOptions()
+    fuse: FuseOptions = FuseOptions()
+    colour: ColourOptions = ColourOptions()
+    screen: ScreenOptions = ScreenOptions()
+    report: ReportOptions = ReportOptions()
+
+
+class Slide(Options):
+    """A row of config/slides.tsv."""
+
+    slide: str = Field(
+        pattern=f"^{SLIDE_PATTERN}$",
+        description="Name of the slide; letters, digits, _ . and -, beginning with a letter or "
+        "digit, 64 at most.",
+    )
+    assay: Assay = Field(description="viability, objects or colorimetry.")
+    carrier: str | None = Field(
+        default=None,
+        description="Name of a known carrier in resources/carriers; empty: infer the grid.",
+    )
+    layout: str | None = Field(
+        default=None, description="A file in config/layouts; empty: no layout, no statistics."
+    )
+    group: str | None = Field(
+        default=None, description="Patient, cell line or batch; curves are fitted per group."
+    )
+
+
+class Channel(Options):
+    """A row of config/channels.tsv."""
+
+    slide: str = Field(description="Slide that the channel belongs to, as in slides.tsv.")
+    channel: str = Field(
+        pattern=f"^{CHANNEL_PATTERN}$",
+        description="Name of the channel; letters, digits, _ and -.",
+    )
+    role: Role = Field(description="grid, nuclei, live, dead, colour or other.")
+    path: str = Field(min_length=1, description="Image file; relative paths start at the study.")
+    index: int = Field(default=0, ge=0, description="Plane in the file, from 0.")
+    pixel_size_um: float | None = Field(
+        default=None,
+        gt=0,
+        description="Size of a pixel in micrometres; empty: as the file says, if it does.",
+    )
+
+
+class LayoutRow(Options):
+    """A row of a layout: one spot and one agent in it."""
+
+    spot: str = Field(description="Spot, as C7; or give row and col instead.")
+    agent: str | None = Field(default=None, description="Drug or other agent; empty: none.")
+    concentration: float | None = Field(
+        default=None, ge=0, description="Dose of the agent, in `unit`."
+    )
+    unit: Literal["M", "mM", "uM", "nM", "pM", "ug/mL", "%"] | None = Field(
+        default=None, description="Unit of the concentration: M mM uM nM pM ug/mL %."
+    )
+    role: SpotRole = Field(
+        default=SpotRole.SAMPLE,
+        description="sample, neg_ctrl, pos_ctrl, blank, empty, calibration or excluded.",
+    )
+    replicate: str | None = Field(default=None, description="Label of the replicate; optional.")
+    value: float | None = Field(
+        default=None, description="Known value of the spot, such as its pH; for calibration."
+    )
+    sample: str | None = Field(default=None, description="Sample in the spot; optional.")
+
+
+class Carrier(Options):
+    """A known carrier, resources/carriers/<name>.yaml."""
+
+    title: str = Field(description="What it is, for people.")
+    rows: int = Field(ge=1, le=512, description="Rows of spots.")
+    cols: int = Field(ge=1, le=512, description="Columns of spots.")
+    pitch_um: tuple[float, float] | None = Field(
+        default=None, description="Spacing of columns and of rows, in micrometres."
+    )
+    spot_um: tuple[float, float] | None = Field(
+        default=None, description="Width and height of a spot, in micrometres."
+    )
+    shape: Literal["square", "round"] | None = Field(default=None, description="Outline of a spot.")
+    block_rows: tuple[int, ...] = Field(
+        default=(), description="Rows of each block, where gaps part the grid; sums up to rows."
+    )
+    block_cols: tuple[int, ...] = Field(
+        default=(), description="Columns of each block; sums up to cols."
+    )
+    source: str = Field(default="", description="Where the numbers come from.")
+
+
+class GridOverride(Options):
+    """config/overrides/<slide>.yaml: what a person knows of a grid. Any subset will do."""
+
+    rows: int | None = Field(default=None, ge=1, le=512, description="Rows of the grid.")
+    cols: int | None = Field(default=None, ge=1, le=512, description="Columns of the grid.")
+    pitch: tuple[float, float] | None = Field(
+        default=None, description="Spacing of columns and of rows, in pixels: [x, y]."
+    )
+    angle: float | None = Field(
+        default=None, ge=-45, le=45, description="Rotation in degrees, clockwise on screen."
+    )
+    origin: tuple[float, float] | None = Field(
+        default=None, description="Centre of spot A1, in pixels: [x, y]."
+    )
+    spot: tuple[float, float] | None = Field(
+        default=None, description="Width and height of a spot, in pixels."
+    )
+    corners: dict[str, tuple[float, float]] | None = Field(
+        default=None, description="Clicked spots: name and centre in pixels, as A1: [512, 480]."
+    )

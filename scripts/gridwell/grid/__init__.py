@@ -1,0 +1,1 @@
+"""From pixels to candidate spots, from candidates to a grid."""

@@ -1,0 +1,1 @@
+"""Raw readers, OME-Zarr in and out, spot stacks."""

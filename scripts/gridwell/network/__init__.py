@@ -1,0 +1,1 @@
+"""Device policy; the only room beside learn that imports torch."""

@@ -1,0 +1,1 @@
+"""Simulated slides with known truth."""

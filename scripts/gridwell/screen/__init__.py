@@ -1,0 +1,1 @@
+"""Layout join, normalisation, dose response, quality statistics."""

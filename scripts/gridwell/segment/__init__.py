@@ -1,0 +1,1 @@
+"""Objects by conventional image processing."""

@@ -1,0 +1,1 @@
+"""DataLad, content hashes, run record, verification."""
