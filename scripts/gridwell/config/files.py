@@ -33,7 +33,7 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield part
         if part.is_dir() and target.exists():
             _remove(target)
-        os.replace(part, target)
+        part.replace(target)
     except BaseException:
         _remove(part)
         raise
