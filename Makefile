@@ -1,0 +1,64 @@
+# The commands people type. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# The environment's programs (snakemake, git-annex) come first, whatever the shell has.
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format docs study report benchmark clean
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.python:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  { echo "gridwell needs Python 3.11 or newer; name one with: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python constraints.txt pyproject.toml
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.run  ## simulate a small screen, run the whole workflow on it, say where the reports are
+	@$(BIN)/gridwell demo demo
+	@$(BIN)/snakemake --snakefile Snakefile --directory demo --cores $(CORES)
+	@$(BIN)/gridwell reports demo
+
+study: $(VENV)/.run  ## make a new study: make study DIR=path/to/study
+	@test -n "$(DIR)" || { echo "say where: make study DIR=path/to/study"; exit 2; }
+	@$(BIN)/gridwell new "$(DIR)"
+
+test: $(VENV)/.dev  ## run all tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet
+
+lint: $(VENV)/.dev  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/gridwell demo --config-only .cache/lint
+	$(BIN)/snakemake --snakefile Snakefile --directory .cache/lint --lint
+
+format: $(VENV)/.dev  ## put code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+docs: $(VENV)/.run  ## write the option and column pages, schemas and templates anew
+	$(BIN)/python -m gridwell.config.describe
+
+report: $(VENV)/.dev  ## Snakemake's own report of the demo's run
+	$(BIN)/snakemake --snakefile Snakefile --directory demo --report report.zip
+
+clean:  ## remove the demo and caches, keep the environment
+	@test ! -d demo || chmod -R u+w demo
+	rm -rf demo .cache benchmarks/out

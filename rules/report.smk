@@ -1,0 +1,60 @@
+rule report_slide:
+    input:
+        spots=rules.crop_spots.output.spots,
+        json=rules.detect_grid.output.json,
+        csv=rules.detect_grid.output.csv,
+        png=rules.detect_grid.output.png,
+        table="results/{slide}/spots.csv",
+        labels=of_channels(rules.segment.output.labels),
+        instances=of_channels(rules.segment.output.instances),
+        layout=get_layout,
+    output:
+        html=report(
+            "results/{slide}/report.html",
+            category="Slides",
+            labels={"slide": "{slide}"},
+        ),
+    log:
+        "logs/report_slide/{slide}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(15),
+    params:
+        study=study.config.study,
+        slide=lambda wildcards: study.slides[wildcards.slide].model_dump(mode="json"),
+        channels=lambda wildcards: segmented(wildcards.slide),
+        options=options("report"),
+        code=code("report_slide"),
+    message:
+        "Writing the report of {wildcards.slide}"
+    script:
+        "../scripts/report_slide.py"
+
+
+rule report_screen:
+    input:
+        spots=rules.screen.output.spots,
+        dose_response=rules.screen.output.dose_response,
+        quality=rules.screen.output.quality,
+        curves=rules.screen.output.curves,
+    output:
+        html=report("results/screen/report.html", category="Screen"),
+    log:
+        "logs/report_screen/screen.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(15),
+    params:
+        study=study.config.study,
+        slides=list(study.slides),
+        code=code("report_screen"),
+    message:
+        "Writing the report of the screen"
+    script:
+        "../scripts/report_screen.py"

@@ -1,0 +1,50 @@
+def get_layouts(wildcards):
+    return sorted(
+        {
+            f"config/layouts/{slide.layout}"
+            for slide in study.slides.values()
+            if slide.layout
+        }
+    )
+
+
+def get_all_instances(wildcards):
+    return [
+        f"results/{slide}/instances/{channel}.parquet"
+        for slide in study.slides
+        for channel in segmented(slide)
+    ]
+
+
+rule screen:
+    input:
+        spots=expand("results/{slide}/spots.csv", slide=study.slides),
+        grids=expand(rules.detect_grid.output.json, slide=study.slides),
+        instances=get_all_instances,
+        layouts=get_layouts,
+    output:
+        spots="results/screen/spots.csv",
+        dose_response="results/screen/dose_response.csv",
+        quality="results/screen/quality.csv",
+        curves="results/screen/curves.csv",
+    log:
+        "logs/screen/screen.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
+    params:
+        slides=[slide.model_dump(mode="json") for slide in study.slides.values()],
+        channels={slide: segmented(slide) for slide in study.slides},
+        roles={
+            slide: {channel.channel: channel.role.value for channel in own}
+            for slide, own in study.channels.items()
+        },
+        options=options("screen"),
+        code=code("screen"),
+    message:
+        "Joining layouts, fitting dose response, judging quality"
+    script:
+        "../scripts/screen.py"

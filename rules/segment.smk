@@ -1,0 +1,25 @@
+rule segment:
+    input:
+        spots=rules.crop_spots.output.spots,
+    output:
+        labels=directory("results/{slide}/labels/{channel}.zarr"),
+        instances="results/{slide}/instances/{channel}.parquet",
+    log:
+        "logs/segment/{slide}.{channel}.log",
+    benchmark:
+        "benchmarks/segment/{slide}.{channel}.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(1500, per_kpx=60),
+        runtime=minutes(60),
+        gpu=GPUS,
+    params:
+        options=options("segment"),
+        gpu=study.config.gpu,
+        code=code("segment"),
+    message:
+        "Finding the objects in channel {wildcards.channel} of {wildcards.slide}"
+    script:
+        "../scripts/segment.py"

@@ -1,0 +1,52 @@
+rule crop_spots:
+    input:
+        slide=rules.tile.output.slide,
+        json=rules.detect_grid.output.json,
+        csv=rules.detect_grid.output.csv,
+    output:
+        spots=directory("work/{slide}/spots.zarr"),
+    log:
+        "logs/crop_spots/{slide}.log",
+    benchmark:
+        "benchmarks/crop_spots/{slide}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(800, per_kpx=60),
+        runtime=minutes(30),
+    params:
+        margin=study.config.spots.margin,
+        code=code("crop_spots"),
+    message:
+        "Cutting the spots out of {wildcards.slide}"
+    script:
+        "../scripts/crop_spots.py"
+
+
+rule export_plate:
+    input:
+        spots=rules.crop_spots.output.spots,
+        labels=lambda wildcards: expand(
+            rules.segment.output.labels,
+            channel=segmented(wildcards.slide),
+            allow_missing=True,
+        ),
+    output:
+        plate=directory("results/{slide}/plate.zarr"),
+    log:
+        "logs/export_plate/{slide}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(60),
+    params:
+        channels=lambda wildcards: segmented(wildcards.slide),
+        ngff_version=study.config.tile.ngff_version,
+        code=code("export_plate"),
+    message:
+        "Writing {wildcards.slide} as an OME-Zarr plate, one well a spot"
+    script:
+        "../scripts/export_plate.py"

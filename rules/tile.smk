@@ -1,0 +1,23 @@
+rule tile:
+    input:
+        slide=rules.ingest.output.slide,
+        version=rules.version_raw.output.version,
+    output:
+        slide=directory("work/{slide}/slide.zarr"),
+    log:
+        "logs/tile/{slide}.log",
+    benchmark:
+        "benchmarks/tile/{slide}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(600, per_kpx=40),
+        runtime=minutes(30),
+    params:
+        options=options("tile"),
+        code=code("tile"),
+    message:
+        "Tiling {wildcards.slide} into an OME-Zarr pyramid"
+    script:
+        "../scripts/tile.py"

@@ -1,0 +1,122 @@
+"""Grid detection on a tiled slide, and the grid's way to the next stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gridwell.config.errors import InputError, Problem
+from gridwell.config.models import Carrier, GridOptions, GridOverride
+from gridwell.grid.detect import detect_grid
+from gridwell.grid.elements import to_gray
+from gridwell.grid.model import Grid
+from gridwell.grid.outputs import write_grid
+from gridwell.images.reader import overview
+from gridwell.images.slide import open_slide
+from gridwell.images.spots import SpotFrame
+
+
+def detect_on_slide(
+    slide_zarr: Path,
+    channel: str,
+    *,
+    out_dir: Path,
+    options: GridOptions,
+    carrier: Carrier | None = None,
+    carrier_name: str | None = None,
+    override: GridOverride | None = None,
+) -> Grid:
+    """Find the grid of a tiled slide and write its four files.
+
+    Parameters
+    ----------
+    slide_zarr
+        The slide's OME-Zarr pyramid.
+    channel
+        Channel to look at; an RGB scan is reduced to gray.
+    out_dir
+        Folder for grid.json, grid.csv, grid.geojson and grid.png.
+    options, carrier, carrier_name, override
+        What is known of the grid; see `detect_grid`.
+
+    Returns
+    -------
+    Grid
+        Also when none was found: its status says so.
+    """
+    slide = open_slide(slide_zarr)
+    level = slide.level_for(options.max_side)
+    image = _gray(slide.read(channel, level))
+    scale = float(slide.levels[level])
+    grid = detect_grid(
+        image,
+        scale=scale,
+        options=options,
+        carrier=carrier,
+        carrier_name=carrier_name,
+        override=override,
+        pixel_size_um=slide.info["pixel_size_um"],
+    )
+    write_grid(grid, image, scale, out_dir, slide.info["slide"])
+    return grid
+
+
+def detect_on_image(
+    path: Path,
+    *,
+    out_dir: Path,
+    index: int = 0,
+    options: GridOptions | None = None,
+    carrier: Carrier | None = None,
+    carrier_name: str | None = None,
+    override: GridOverride | None = None,
+) -> Grid:
+    """Find the grid in any single image file and write its four files to `out_dir`.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read.
+    """
+    options = options or GridOptions()
+    reduced, scale = overview(path, index, options.max_side)
+    image = _gray(reduced)
+    grid = detect_grid(
+        image,
+        scale=scale,
+        options=options,
+        carrier=carrier,
+        carrier_name=carrier_name,
+        override=override,
+    )
+    write_grid(grid, image, scale, out_dir, path.stem)
+    return grid
+
+
+def _gray(image: np.ndarray) -> np.ndarray:
+    return to_gray(image) if image.ndim == 3 else image
+
+
+def settled_frame(grid: Grid, slide: str, pixel_size_um: float | None) -> SpotFrame:
+    """Return the frame to cut spots by, only of a grid that leaves no doubt.
+
+    Raises
+    ------
+    InputError
+        If the grid is ambiguous or was not found. A grid that could be off by one row
+        would give every spot the wrong drug.
+    """
+    if grid.status in {"ok", "override"}:
+        return grid.frame(slide, pixel_size_um)
+    raise InputError(
+        Problem(
+            file=f"results/{slide}/grid.json",
+            column="status",
+            value=grid.status,
+            reason=f"the grid of slide {slide} is not certain: {grid.reason}",
+            remedy=f"Look at results/{slide}/grid.png and write what you know of the grid into "
+            f"config/overrides/{slide}.yaml (rows and cols, or corners with their names), or name "
+            "the carrier in config/slides.tsv",
+        )
+    )

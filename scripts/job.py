@@ -1,0 +1,45 @@
+"""What every script does around its one call: threads, the log, mistakes told as messages."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Before numpy is imported: one computation, one thread; the parallelism is over spots.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+
+@contextmanager
+def running(snakemake: Any) -> Iterator[None]:
+    """Run the body of a rule's script with its log open.
+
+    What the body prints goes to the log. A mistake in the input ends the job with its
+    message alone; anything else with its traceback. Both reach the log and the terminal.
+    """
+    from gridwell.config.errors import InputError
+
+    log = Path(snakemake.log[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as file:
+        out, sys.stdout = sys.stdout, file
+        try:
+            yield
+        except InputError as error:
+            _tell(f"{snakemake.rule}: {error}", file)
+            sys.exit(1)
+        except Exception:
+            _tell(traceback.format_exc(), file)
+            sys.exit(1)
+        finally:
+            sys.stdout = out
+
+
+def _tell(text: str, file: Any) -> None:
+    file.write(text.rstrip() + "\n")
+    sys.stderr.write(text.rstrip() + "\n")

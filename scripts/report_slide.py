@@ -1,0 +1,27 @@
+"""Write a slide's report: one HTML file that opens anywhere."""
+
+from pathlib import Path
+
+from gridwell.config.layouts import read_layout
+from gridwell.config.models import ReportOptions, Slide
+from gridwell.report.slide import report_slide
+from job import running
+
+if __name__ == "__main__":
+    with running(snakemake):
+        given, channels = snakemake.input, snakemake.params.channels
+        layouts = [read_layout(Path(path)) for path in given.layout]
+        report_slide(
+            Slide(**snakemake.params.slide),
+            study=snakemake.params.study,
+            grid_json=Path(given.json),
+            grid_csv=Path(given.csv),
+            grid_png=Path(given.png),
+            spots_csv=Path(given.table),
+            spots_zarr=Path(given.spots),
+            labels=dict(zip(channels, map(Path, given.labels), strict=True)),
+            instances=dict(zip(channels, map(Path, given.instances), strict=True)),
+            layout=layouts[0] if layouts else None,
+            out=Path(snakemake.output.html),
+            options=ReportOptions(**snakemake.params.options),
+        )
