@@ -28,10 +28,15 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.run  ## simulate a small screen, run the whole workflow on it, say where the reports are
-	@$(BIN)/gridwell demo demo
+demo/landing/.done: | $(VENV)/.run
+	@test ! -d demo || { chmod -R u+w demo; rm -rf demo; }
+	@$(BIN)/gridwell new demo
+	@$(BIN)/gridwell simulate --study demo
+	@touch $@
+
+demo: demo/landing/.done  ## simulate a small screen, run the whole workflow on it, say where the reports are
 	@$(BIN)/snakemake --snakefile Snakefile --directory demo --cores $(CORES)
-	@$(BIN)/gridwell reports demo
+	@echo "The reports:"; ls -1 $(CURDIR)/demo/results/*/report.html
 
 study: $(VENV)/.run  ## make a new study: make study DIR=path/to/study
 	@test -n "$(DIR)" || { echo "say where: make study DIR=path/to/study"; exit 2; }
@@ -40,12 +45,18 @@ study: $(VENV)/.run  ## make a new study: make study DIR=path/to/study
 test: $(VENV)/.dev  ## run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet
 
-lint: $(VENV)/.dev  ## check style and types
+# Snakemake lints the rules of a study, so there must be one.
+.cache/lint/landing/.done: | $(VENV)/.run
+	@rm -rf .cache/lint
+	@$(BIN)/gridwell new --plain .cache/lint
+	@$(BIN)/gridwell simulate --study .cache/lint --size tiny
+	@touch $@
+
+lint: $(VENV)/.dev .cache/lint/landing/.done  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
-	$(BIN)/gridwell demo --config-only .cache/lint
 	$(BIN)/snakemake --snakefile Snakefile --directory .cache/lint --lint
 
 format: $(VENV)/.dev  ## put code into shape

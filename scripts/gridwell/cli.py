@@ -1,0 +1,324 @@
+"""The command ``gridwell``: what people do outside a run. Running a study is Snakemake's job.
+
+Each command is a few lines over the library; heavy libraries load only for those that use them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gridwell import __version__
+from gridwell.config.errors import InputError, Problem
+from gridwell.config.models import ColourOptions, GridOptions, SegmentMethod
+
+M = TypeVar("M", bound=BaseModel)
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status: 0, 1 for mistakes in the input, 2 for usage."""
+    options = _parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        return command(options)
+    except InputError as error:
+        print(f"gridwell {options.name}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gridwell",
+        description="From raw images of screening slides to numbers: what is done outside a run.",
+        epilog="A study is run with: snakemake --snakefile …/Snakefile --directory STUDY",
+    )
+    parser.add_argument("--version", action="version", version=f"gridwell {__version__}")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    new = _add(commands, "new", _new, "make a new study", "gridwell new my-study")
+    new.add_argument("study", type=Path, metavar="STUDY", help="folder to make")
+    new.add_argument(
+        "--plain", action="store_true", help="a plain folder, without DataLad (versioning: off)"
+    )
+
+    check = _add(
+        commands, "check", _check, "list every mistake of a study", "gridwell check my-study"
+    )
+    check.add_argument("study", type=Path, metavar="STUDY", nargs="?", default=Path())
+
+    verify = _add(
+        commands,
+        "verify",
+        _verify,
+        "compare a study's files with the record of its last run",
+        "gridwell verify my-study",
+    )
+    verify.add_argument("study", type=Path, metavar="STUDY", nargs="?", default=Path())
+
+    _add_simulate(commands)
+    _add_grid(commands)
+    _add_segment(commands)
+    _add_measure_colour(commands)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Command,
+    summary: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _new(options: argparse.Namespace) -> int:
+    from gridwell.versions.new import REPOSITORY, new_study
+
+    pinned = new_study(options.study, versioning=not options.plain)
+    print(f"made the study {options.study}")
+    if not (pinned or options.plain):
+        print("workflow/ was left out: gridwell does not run from a git clone")
+    print(
+        "next: put your slides into config/slides.tsv and config/channels.tsv, then\n"
+        f"  gridwell check {options.study}\n"
+        f"  snakemake --snakefile {REPOSITORY / 'Snakefile'} --directory {options.study}"
+    )
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from gridwell.config.study import load_study
+    from gridwell.images.check import check_images
+
+    study = load_study(options.study)
+    if problems := check_images(study):
+        raise InputError(problems)
+    channels = sum(map(len, study.channels.values()))
+    print(f"{options.study}: no mistakes; {len(study.slides)} slides, {channels} channels")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from gridwell.versions.record import verify
+
+    entries = verify(options.study)
+    wrong = [entry for entry in entries if entry["status"] != "identical"]
+    for entry in wrong:
+        print(f"{entry['status']}: {entry['path']}")
+    print(f"{len(entries) - len(wrong)} of {len(entries)} recorded files are identical")
+    return 1 if wrong else 0
+
+
+def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "simulate",
+        _simulate,
+        "simulate a slide, or a whole study, with known truth",
+        "gridwell simulate --out phantom --rows 8 --cols 12 --angle 3 --seed 7",
+    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="folder for one slide: images and truth/")
+    target.add_argument(
+        "--study",
+        type=Path,
+        help="study to fill: images in landing/, sample sheets and layouts in config/",
+    )
+    parser.add_argument(
+        "--size",
+        choices=("tiny", "demo", "full"),
+        default="demo",
+        help="of a study: tiny (one slide of 12 spots), demo (four slides), full (one slide of "
+        "672 spots, 3.7 GB)",
+    )
+    _add_phantom_options(parser)
+
+
+def _add_grid(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "grid",
+        _grid,
+        "find the grid in any single image: grid.json, grid.csv, grid.geojson, grid.png",
+        "gridwell grid plate.jpg --out plate-grid --carrier sbs-96",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the four files")
+    parser.add_argument("--index", type=int, default=0, help="plane of the file, from 0")
+    parser.add_argument("--carrier", help="name of a known carrier (resources/carriers)")
+    _add_model_options(parser, GridOptions)
+
+
+def _grid(options: argparse.Namespace) -> int:
+    from gridwell.config.carriers import load_carrier
+    from gridwell.grid.slide import detect_on_image
+
+    grid = detect_on_image(
+        options.image,
+        out_dir=options.out,
+        index=options.index,
+        options=_validated(GridOptions, _given(options, GridOptions)),
+        carrier=load_carrier(options.carrier) if options.carrier else None,
+        carrier_name=options.carrier,
+    )
+    size = f"{grid.rows} rows x {grid.cols} columns, " if grid.rows else ""
+    print(f"{grid.status}: {size}{grid.found} spots found, confidence {grid.confidence:.2f}")
+    if grid.reason:
+        print(grid.reason)
+    print(options.out / "grid.png")
+    return 0 if grid.status in {"ok", "override"} else 3
+
+
+def _add_segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "segment",
+        _segment,
+        "find the objects in any single image: a label image",
+        "gridwell segment nuclei.tif --out labels.tif --method otsu --min-diameter 6",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument("--out", type=Path, required=True, help="label image (TIFF, 32 bit)")
+    parser.add_argument("--index", type=int, default=0, help="plane of the file, from 0")
+    _add_model_options(parser, SegmentMethod)
+
+
+def _segment(options: argparse.Namespace) -> int:
+    from gridwell.segment.image import segment_file
+
+    settings = _validated(SegmentMethod, _given(options, SegmentMethod))
+    count = segment_file(options.image, options.out, index=options.index, method=settings)
+    print(f"{count} objects: {options.out}")
+    return 0
+
+
+def _add_measure_colour(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "measure-colour",
+        _measure_colour,
+        "measure the colour of every spot of an RGB scan",
+        "gridwell measure-colour plate.png --out colours --carrier sbs-96 --metric hue",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument("--out", type=Path, required=True, help="folder for spots.csv and the grid")
+    parser.add_argument("--carrier", help="name of a known carrier (resources/carriers)")
+    parser.add_argument("--layout", type=Path, help="layout with calibration spots, CSV")
+    _add_model_options(parser, ColourOptions)
+
+
+def _measure_colour(options: argparse.Namespace) -> int:
+    from gridwell.colour.image import measure_image
+    from gridwell.config.carriers import load_carrier
+    from gridwell.config.layouts import read_layout
+
+    measure_image(
+        options.image,
+        out_dir=options.out,
+        options=_validated(ColourOptions, _given(options, ColourOptions)),
+        carrier=load_carrier(options.carrier) if options.carrier else None,
+        carrier_name=options.carrier,
+        layout=read_layout(options.layout) if options.layout else None,
+    )
+    print(options.out / "spots.csv")
+    return 0
+
+
+def _add_phantom_options(parser: argparse.ArgumentParser) -> None:
+    from gridwell.phantom.options import PhantomOptions
+
+    _add_model_options(parser, PhantomOptions)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from gridwell.phantom.options import PhantomOptions
+
+    given = _given(options, PhantomOptions)
+    if options.study:
+        from gridwell.phantom.study import simulate_study
+
+        if rest := sorted(given.keys() - {"seed"}):
+            raise InputError(
+                Problem(
+                    file="command line",
+                    column="--" + rest[0].replace("_", "-"),
+                    reason="a simulated study has its own slides; only --size and --seed apply",
+                    remedy="Leave it out, or simulate one slide with --out",
+                )
+            )
+        simulate_study(options.study, size=options.size, seed=given.get("seed", 1))
+        print(f"simulated a {options.size} screen in {options.study}")
+    else:
+        from gridwell.phantom.slide import simulate_slide
+
+        simulate_slide(_validated(PhantomOptions, given), options.out)
+        print(f"simulated a slide in {options.out}; the truth is in {options.out / 'truth'}")
+    return 0
+
+
+def _add_model_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
+    """Give the command one option per field of `model`, documented where the field is."""
+    group = parser.add_argument_group("options")
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = json.dumps(default, default=str) if default not in ("", None, (), {}) else "none"
+        group.add_argument(
+            "--" + name.replace("_", "-"),
+            dest=name,
+            type=_value,
+            metavar="VALUE",
+            help=f"{field.description} Default: {shown}".replace("%", "%%"),
+        )
+
+
+def _value(text: str) -> Any:
+    """Read an option's value: JSON, two numbers as 240,240, or plain text."""
+    for candidate in (text, f"[{text}]"):
+        try:
+            return json.loads(candidate)
+        except ValueError:
+            continue
+    return text
+
+
+def _given(options: argparse.Namespace, model: type[BaseModel]) -> dict[str, Any]:
+    values = {name: getattr(options, name) for name in model.model_fields}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _validated(model: type[M], values: dict[str, Any]) -> M:
+    """Build a model from command-line values; tell every wrong one."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise InputError(
+            Problem(
+                file="command line",
+                column="--" + ".".join(map(str, mistake["loc"])).replace("_", "-"),
+                value=mistake["input"] if mistake["loc"] else None,
+                reason=mistake["msg"],
+                remedy="See --help for the values it takes",
+            )
+            for mistake in error.errors()
+        ) from None
