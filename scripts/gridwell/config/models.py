@@ -7,9 +7,18 @@ the options page in ``docs/`` are generated from them.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 SLIDE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 CHANNEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
@@ -49,7 +58,23 @@ class SpotRole(StrEnum):
 class Options(BaseModel):
     """Base of all sections: unknown keys are mistakes, values are fixed once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_surprises(cls, value: Any, info: ValidationInfo) -> Any:
+        """Keep true and false out of numbers and texts; an empty text is no number."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and annotation is not bool:
+            # Many YAML readers take a bare `off` for false before it gets here.
+            if not value and "off" in get_args(annotation):
+                return "off"
+            raise PydanticCustomError("bool_unexpected", "true or false is not a value here")
+        if value == "" and type(None) in get_args(annotation):
+            return None
+        return value
 
 
 class IngestOptions(Options):
@@ -161,13 +186,22 @@ class SegmentOptions(Options):
     channels: dict[str, SegmentMethod] = Field(
         default={},
         description="Own settings of a channel, by its name in channels.tsv; what is left out "
-        "is taken from the model's defaults.",
+        "is as in `default` above.",
     )
     ring: Annotated[float, Field(ge=0, le=100)] = Field(
         default=5.0,
         description="Width of the ring around an object in which the other channels are measured "
         "(columns ring_<channel>), in pixels.",
     )
+
+    @model_validator(mode="after")
+    def _inherit(self) -> Self:
+        """Fill what a channel leaves out from `default`, so that each is complete."""
+        for name, own in self.channels.items():
+            said = {key: getattr(own, key) for key in own.model_fields_set}
+            whole = self.default.model_dump() | said
+            self.channels[name] = SegmentMethod.model_validate(whole)
+        return self
 
     def of(self, channel: str) -> SegmentMethod:
         """Return the settings that hold for `channel`."""
@@ -346,10 +380,10 @@ class Carrier(Options):
     title: str = Field(description="What it is, for people.")
     rows: int = Field(ge=1, le=512, description="Rows of spots.")
     cols: int = Field(ge=1, le=512, description="Columns of spots.")
-    pitch_um: tuple[float, float] | None = Field(
+    pitch_um: tuple[PositiveFloat, PositiveFloat] | None = Field(
         default=None, description="Spacing of columns and of rows, in micrometres."
     )
-    spot_um: tuple[float, float] | None = Field(
+    spot_um: tuple[PositiveFloat, PositiveFloat] | None = Field(
         default=None, description="Width and height of a spot, in micrometres."
     )
     shape: Literal["square", "round"] | None = Field(default=None, description="Outline of a spot.")
@@ -367,7 +401,7 @@ class GridOverride(Options):
 
     rows: int | None = Field(default=None, ge=1, le=512, description="Rows of the grid.")
     cols: int | None = Field(default=None, ge=1, le=512, description="Columns of the grid.")
-    pitch: tuple[float, float] | None = Field(
+    pitch: tuple[PositiveFloat, PositiveFloat] | None = Field(
         default=None, description="Spacing of columns and of rows, in pixels: [x, y]."
     )
     angle: float | None = Field(
@@ -376,7 +410,7 @@ class GridOverride(Options):
     origin: tuple[float, float] | None = Field(
         default=None, description="Centre of spot A1, in pixels: [x, y]."
     )
-    spot: tuple[float, float] | None = Field(
+    spot: tuple[PositiveFloat, PositiveFloat] | None = Field(
         default=None, description="Width and height of a spot, in pixels."
     )
     corners: dict[str, tuple[float, float]] | None = Field(
