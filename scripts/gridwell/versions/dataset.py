@@ -242,6 +242,7 @@ def not_a_dataset() -> Problem:
 def record(study: Path, *, message: str, command: str, facts: Mapping[str, Any]) -> None:
     """Commit config/, results/ and the pointer to raw/ with a record that can be rerun."""
     prepare_environment()
+    from datalad.api import Dataset
     from datalad.core.local.run import run_command
 
     save(
@@ -250,15 +251,16 @@ def record(study: Path, *, message: str, command: str, facts: Mapping[str, Any])
         "study: configuration and raw data",
     )
     with _quiet_datalad(), committing(study):
-        results = run_command(
+        steps = run_command(
             command,
-            dataset=str(study),
-            inputs=["config", "raw"],
+            dataset=Dataset(str(study)),  # paths count from its root, not from where we are
+            inputs=["config", "raw", "workflow"],
             outputs=["results"],
             explicit=True,
             inject=True,
             message=message,
             extra_info={"gridwell": dict(facts)},
         )
-        for _ in results:  # a generator: nothing is saved before it is drained
-            pass
+        for step in steps:  # a generator: nothing is saved before it is drained
+            if step["status"] not in {"ok", "notneeded"}:
+                raise RuntimeError(f"DataLad could not save {step['path']}: {step['message']}")
