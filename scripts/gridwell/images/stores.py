@@ -1,0 +1,122 @@
+"""Zarr stores as this room writes and checks them: same bytes each time, every chunk there."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numcodecs
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from gridwell.config.errors import InputError, Problem
+
+
+def create_array(
+    group: zarr.Group,
+    name: str,
+    *,
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    shards: Sequence[int] | None,
+    dtype: str,
+    axes: Sequence[str],
+) -> zarr.Array:
+    """Create an array compressed by blosc (zstd, bit shuffle); empty chunks are stored too.
+
+    A chunk that is not there always means damage, since Zarr would read it as zeros.
+    `shards` and `axes` go into Zarr v3 only.
+    """
+    size = np.dtype(dtype).itemsize
+    options: dict[str, Any]
+    if group.metadata.zarr_format == 3:
+        blosc = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=size)
+        options = {"shards": tuple(shards) if shards else None, "dimension_names": tuple(axes)}
+    else:
+        blosc = numcodecs.Blosc(cname="zstd", clevel=1, shuffle=numcodecs.Blosc.BITSHUFFLE)
+        options = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    return group.create_array(
+        name,
+        shape=tuple(shape),
+        chunks=tuple(chunks),
+        dtype=dtype,
+        compressors=blosc,
+        filters=None if group.metadata.zarr_format == 2 else "auto",
+        fill_value=0,
+        config={"write_empty_chunks": True},
+        **options,
+    )
+
+
+def open_complete(path: Path, *, what: str, remedy: str) -> zarr.Group:
+    """Open a store of this room for reading, once every one of its chunks is there.
+
+    Raises
+    ------
+    InputError
+        If there is no store, if it belongs to a dataset and was not fetched, or if chunks are
+        missing. Zarr itself reads all of these as zeros.
+    """
+    try:
+        group = zarr.open_group(path, mode="r", use_consolidated=False)
+        facts = group.attrs["gridwell"]
+        if not isinstance(facts, dict):
+            raise KeyError("gridwell")
+    except (FileNotFoundError, KeyError, ValueError):
+        dangling = [p for p in (path, *path.glob("zarr.json")) if p.is_symlink()]
+        if dangling and not dangling[0].exists():
+            raise _not_fetched(path, what) from None
+        raise InputError(Problem(str(path), f"holds no {what} of gridwell", remedy)) from None
+    for name, array in sorted(group.arrays()):
+        check_complete(path / name, array, what=what, remedy=remedy)
+    return group
+
+
+def check_complete(path: Path, array: zarr.Array, *, what: str, remedy: str) -> None:
+    """Count the stored chunks (or shards) of `array` at `path`; see `open_complete`."""
+    stored = array.shards or array.chunks
+    expected = math.prod(-(-n // s) for n, s in zip(array.shape, stored, strict=True))
+    found = 0
+    for folder, _, files in os.walk(path):
+        for file in files:
+            if file in ("zarr.json", ".zarray", ".zattrs"):
+                continue
+            # A dangling link is a file of a dataset that was not fetched.
+            if not (Path(folder) / file).exists():
+                raise _not_fetched(path, what)
+            found += 1
+    if found != expected:
+        raise InputError(
+            Problem(
+                str(path), f"is incomplete: {found} of {expected} pieces of the {what} are there",
+                remedy,
+            )
+        )  # fmt: skip
+
+
+def _not_fetched(path: Path, what: str) -> InputError:
+    return InputError(
+        Problem(
+            str(path),
+            f"is known to the dataset, but the content of the {what} is not here",
+            f"Run: datalad get {path}",
+        )
+    )
+
+
+def halve(image: NDArray[Any]) -> NDArray[Any]:
+    """Halve an image (h, w) of uint8 or uint16: mean of 2 x 2 pixels, half rounded up.
+
+    The last row or column of an odd size counts twice, so that sizes are rounded up.
+    """
+    height, width = image.shape
+    if height % 2 or width % 2:
+        image = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
+    size = (image.shape[1] // 2, image.shape[0] // 2)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
