@@ -55,3 +55,7 @@ class InputError(Exception):
             (problems,) if isinstance(problems, Problem) else tuple(problems)
         )
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[Sequence[Problem]]]:
+        """Carry the problems, not the text, between processes."""
+        return InputError, (self.problems,)
