@@ -43,7 +43,7 @@ study: $(VENV)/.run  ## make a new study: make study DIR=path/to/study
 	@$(BIN)/gridwell new "$(DIR)"
 
 test: $(VENV)/.dev  ## run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --quiet
 
 # Snakemake lints the rules of a study, so there must be one.
 .cache/lint/landing/.done: | $(VENV)/.run

@@ -1,0 +1,263 @@
+"""The whole workflow on a tiny simulated slide, against its truth and its promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from gridwell.config.columns import column_names
+from gridwell.versions.dataset import create_dataset
+from gridwell.versions.hashes import content_hash
+from gridwell.versions.record import verify
+
+from tests.workflow.conftest import environment, results_hashes
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+
+
+def slide_of(study: Path) -> str:
+    return pd.read_csv(study / "config/slides.tsv", sep="\t", comment="#").slide[0]
+
+
+def test_results_agree_with_the_truth(finished_study):
+    slide = slide_of(finished_study)
+    results = finished_study / "results" / slide
+    truth = finished_study / "landing" / slide / "truth"
+
+    grid = pd.read_csv(results / "grid.csv").merge(
+        pd.read_csv(truth / "grid.csv"), on="spot", suffixes=("", "_true"), validate="1:1"
+    )
+    assert json.loads((results / "grid.json").read_text())["status"] == "ok"
+    assert len(grid) == len(pd.read_csv(truth / "grid.csv"))
+    assert np.hypot(grid.x - grid.x_true, grid.y - grid.y_true).max() < 0.1 * grid.width.median()
+
+    spots = pd.read_csv(results / "spots.csv").merge(
+        pd.read_csv(truth / "spots.csv"), on="spot", suffixes=("", "_true")
+    )
+    counted = spots[spots.n_nuclei > 0]
+    assert len(counted) >= 0.8 * len(spots)
+    assert (counted.viability_stained - counted.viability_true).abs().mean() < 0.1
+
+
+def test_tables_have_the_columns_of_the_contract(finished_study):
+    slide = slide_of(finished_study)
+    results = finished_study / "results"
+    tables = {
+        "grid": pd.read_csv(results / slide / "grid.csv"),
+        "spots_viability": pd.read_csv(results / slide / "spots.csv"),
+        "cells": pd.read_parquet(results / slide / "cells.parquet"),
+        "instances": pd.read_parquet(results / slide / "instances/nuclei.parquet"),
+        "dose_response": pd.read_csv(results / "screen/dose_response.csv"),
+        "quality": pd.read_csv(results / "screen/quality.csv"),
+    }
+    for name, table in tables.items():
+        wanted = column_names(name)
+        assert list(table.columns[: len(wanted)]) == wanted, name
+
+
+def test_second_run_has_nothing_to_do(finished_study, run):
+    done = run(finished_study, "--dry-run")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def jobs_of_dry_run(done: subprocess.CompletedProcess[str]) -> set[str]:
+    return set(re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("change", "first", "untouched"),
+    [
+        ("fuse={gate: 1.0}", "fuse", {"segment", "detect_grid", "tile", "ingest"}),
+        ("segment={default: {threshold: 0.9}}", "segment", {"crop_spots", "detect_grid", "tile"}),
+        ("report={max_spots: 3}", "report_slide", {"fuse", "screen", "segment"}),
+    ],
+)
+def test_a_changed_option_recomputes_what_depends_on_it(
+    finished_study, run, change, first, untouched
+):
+    jobs = jobs_of_dry_run(run(finished_study, "--dry-run", "--config", change))
+    assert first in jobs
+    assert "version_results" in jobs
+    assert not jobs & untouched
+
+
+def test_bytes_do_not_depend_on_cores(finished_study, fresh_study, run):
+    run(fresh_study, cores=1)
+    assert results_hashes(fresh_study) == results_hashes(finished_study)
+
+
+PARTS = {
+    "ingest": "raw/*/.*.part",
+    "tile": "work/*/.slide.zarr.*.part",
+    "segment": "results/*/labels/.*.part",
+}
+
+
+def wait_for_part(study: Path, pattern: str, process: subprocess.Popen[bytes]) -> int:
+    """Wait until a job writes `pattern`; return the process that writes, from the name."""
+    for _ in range(60_000):
+        for part in study.glob(pattern):
+            return int(part.name.split(".")[-2])
+        assert process.poll() is None, f"the run ended before {pattern} was seen"
+        time.sleep(0.002)
+    raise AssertionError(f"{pattern} was not seen")
+
+
+@pytest.mark.parametrize("stage", PARTS)
+def test_killed_and_resumed_gives_the_same_bytes(
+    stage, finished_study, fresh_study, run, snakemake_command, tmp_path
+):
+    """kill -9 of the job and of Snakemake with it; then the same command again."""
+    process = subprocess.Popen(
+        snakemake_command(fresh_study),
+        env=environment(tmp_path / "home"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        writer = wait_for_part(fresh_study, PARTS[stage], process)
+        os.kill(writer, signal.SIGKILL)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    run(fresh_study)
+    assert results_hashes(fresh_study) == results_hashes(finished_study)
+    assert not list(fresh_study.glob("results/**/*.part"))
+
+
+def test_a_bad_slide_fails_alone(fresh_study, run):
+    config, good = fresh_study / "config", slide_of(fresh_study)
+    channels = pd.read_csv(config / "channels.tsv", sep="\t", comment="#", dtype=str)
+    first = fresh_study / channels.path[0]
+    broken = first.with_name("broken.ome.tif")
+    data = bytearray(first.read_bytes())
+    middle = len(data) // 2  # the header stays whole, so only decoding can tell
+    data[middle : middle + 4000] = os.urandom(4000)
+    broken.write_bytes(data)
+    bad = channels.assign(slide="bad")
+    bad.loc[0, "path"] = str(broken.relative_to(fresh_study))
+    pd.concat([channels, bad]).to_csv(config / "channels.tsv", sep="\t", index=False)
+    slides = pd.read_csv(config / "slides.tsv", sep="\t", comment="#", dtype=str)
+    pd.concat([slides, slides.assign(slide="bad")]).to_csv(
+        config / "slides.tsv", sep="\t", index=False
+    )
+
+    done = run(fresh_study, check=False)
+
+    assert done.returncode != 0
+    assert (fresh_study / f"results/{good}/report.html").exists()
+    assert not (fresh_study / "work/bad/slide.zarr").exists()
+    assert not (fresh_study / "results/bad/grid.json").exists()
+    said = done.stdout + done.stderr
+    assert "broken.ome.tif" in said
+    assert "Failed jobs" in said
+    assert "logs/tile/bad.log" in said
+    assert "Traceback" not in (fresh_study / "logs/tile/bad.log").read_text()
+
+
+def test_mistakes_stop_the_run_before_any_job(fresh_study, run):
+    slides = fresh_study / "config/slides.tsv"
+    slides.write_text(slides.read_text().replace("viability", "viabilty"))
+    (fresh_study / "config/config.yaml").write_text("grid: {rowz: 3}\n")
+    done = run(fresh_study, check=False)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "viabilty" in said
+    assert "rowz" in said
+    assert not list((fresh_study / "raw").iterdir())
+
+
+def test_an_uncertain_grid_stops_its_slide_with_the_remedy(fresh_study, run):
+    (fresh_study / "config/config.yaml").write_text(
+        'versioning: "off"\ngrid: {min_confidence: 1.0}\n'
+    )
+    slide = slide_of(fresh_study)
+    done = run(fresh_study, check=False)
+    assert done.returncode != 0
+    assert f"config/overrides/{slide}.yaml" in done.stdout + done.stderr
+    assert (fresh_study / f"results/{slide}/grid.png").exists()
+
+    grid = json.loads((fresh_study / f"results/{slide}/grid.json").read_text())
+    overrides = fresh_study / "config/overrides"
+    overrides.mkdir(exist_ok=True)
+    known = {
+        "rows": grid["rows"],
+        "cols": grid["cols"],
+        "pitch": [grid["pitch"]["x"], grid["pitch"]["y"]],
+        "angle": grid["angle"],
+        "origin": [grid["origin"]["x"], grid["origin"]["y"]],
+        "spot": [grid["spot"]["width"], grid["spot"]["height"]],
+    }
+    (overrides / f"{slide}.yaml").write_text(json.dumps(known))
+    run(fresh_study)
+    grid = json.loads((fresh_study / f"results/{slide}/grid.json").read_text())
+    assert grid["status"] == "override"
+
+
+def test_slurm_profile_asks_for_gpus_where_they_are(blank_study, run, repository):
+    done = run(blank_study, "--dry-run", "--workflow-profile", str(repository / "profiles/slurm"))
+    jobs = re.split(r"^(?=(?:local)?rule \w+:)", done.stdout + done.stderr, flags=re.MULTILINE)[1:]
+    seen = set()
+    for job in jobs:
+        name = re.match(r"(?:local)?rule (\w+):", job)[1]
+        resources = re.search(r"resources: (.*)", job)
+        if not resources:
+            continue
+        on_gpu = "slurm_partition=accelerated" in resources[1]
+        assert on_gpu == (name in {"detect_grid", "segment"}), job
+        if on_gpu:
+            assert re.search(r"\bgpu=1\b", resources[1])
+            assert "gpu_model=a100" in resources[1]
+            seen.add(name)
+    assert seen == {"detect_grid", "segment"}
+
+
+def test_cluster_jobs_are_few(blank_study, run):
+    done = run(blank_study, "--dry-run", "--quiet", "rules")
+    total = re.search(r"^total\s+(\d+)", done.stdout + done.stderr, re.MULTILINE)
+    assert int(total[1]) <= 14
+
+
+@pytest.mark.datalad
+def test_datalad_study_records_the_run(blank_study, tmp_path, run, finished_study):
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    study = Path(shutil.copytree(blank_study, tmp_path / "study"))
+    config = study / "config/config.yaml"
+    config.write_text(config.read_text().replace('versioning: "off"', "versioning: datalad"))
+    create_dataset(study)
+    run(study)
+
+    def git(*arguments: str) -> str:
+        from gridwell.versions.dataset import prepare_environment
+
+        prepare_environment()
+        done = subprocess.run(
+            ["git", "-C", study, *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    assert "[DATALAD RUNCMD]" in git("log", "-1", "--format=%B")
+    assert git("status", "--porcelain") == ""
+    slide = slide_of(study)
+    version = json.loads((study / f"results/{slide}/version.json").read_text())
+    assert version["commit"] == git("-C", "raw", "log", "-1", "--format=%H", "--", slide)
+    assert all(file["key"].startswith("SHA256E-") for file in version["files"])
+    assert {entry["status"] for entry in verify(study)} == {"identical"}
+    tables = ["grid.csv", "spots.csv", "cells.parquet", "report.html"]
+    for name in tables:
+        assert content_hash(study / f"results/{slide}/{name}") == content_hash(
+            finished_study / f"results/{slide}/{name}"
+        ), name
+    done = run(study)
+    assert "Nothing to be done" in done.stdout + done.stderr
