@@ -257,6 +257,7 @@ def _simulate(options: argparse.Namespace) -> int:
     given = _given(options, PhantomOptions)
     if options.study:
         from gridwell.phantom.study import simulate_study
+        from gridwell.versions.dataset import is_dataset
 
         if rest := sorted(given.keys() - {"seed"}):
             raise InputError(
@@ -267,7 +268,12 @@ def _simulate(options: argparse.Namespace) -> int:
                     remedy="Leave it out, or simulate one slide with --out",
                 )
             )
-        simulate_study(options.study, size=options.size, seed=given.get("seed", 1))
+        simulate_study(
+            options.study,
+            size=options.size,
+            seed=given.get("seed", 1),
+            versioning="datalad" if is_dataset(options.study) else "off",
+        )
         print(f"simulated a {options.size} screen in {options.study}")
     else:
         from gridwell.phantom.slide import simulate_slide

@@ -67,7 +67,7 @@ def blank_study(tmp_path_factory) -> Path:
     """A plain study of one tiny viability slide, simulated and not yet run."""
     study = tmp_path_factory.mktemp("blank") / "study"
     new_study(study, versioning=False)
-    simulate_study(study, size="tiny")
+    simulate_study(study, size="tiny", versioning="off")
     return study
 
 

@@ -25,7 +25,13 @@ LAYOUT_COLUMNS = (
 _HALF_LOGS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
-def simulate_study(root: Path, size: Size = "demo", *, seed: int = 1) -> None:
+def simulate_study(
+    root: Path,
+    size: Size = "demo",
+    *,
+    seed: int = 1,
+    versioning: Literal["datalad", "off"] = "datalad",
+) -> None:
     """Simulate a screen as a study folder that only has to be run.
 
     Writes ``landing/<slide>/`` (images, truth beside them), ``config/slides.tsv``,
@@ -42,6 +48,8 @@ def simulate_study(root: Path, size: Size = "demo", *, seed: int = 1) -> None:
         slide of 14 x 48 spots, 37888 x 12800 pixels in four channels (3.9 GB).
     seed
         Another seed, another screen.
+    versioning
+        What the study's configuration says of it.
     """
     root = Path(root)
     slides = {"tiny": _tiny, "demo": _demo, "full": _full}[size](seed)
@@ -65,7 +73,8 @@ def simulate_study(root: Path, size: Size = "demo", *, seed: int = 1) -> None:
         channels,
     )
     with whole(root / "config" / "config.yaml") as part:
-        part.write_text(_CONFIG[size], encoding="utf-8")
+        off = 'versioning: "off"\n' if versioning == "off" else ""
+        part.write_text(_CONFIG[size] + off, encoding="utf-8")
 
 
 _CONFIG = {
