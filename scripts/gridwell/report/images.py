@@ -1,0 +1,315 @@
+"""Pictures of a report: the grid on its slide, single spots with their outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from gridwell.report import words
+from gridwell.report.page import data_uri
+
+# What a channel is shown in, by role; channels of no known role take the spare colours.
+ROLE_COLOURS: dict[str, tuple[float, float, float]] = {
+    "nuclei": (0.25, 0.45, 1.0),
+    "live": (0.10, 0.90, 0.35),
+    "dead": (1.0, 0.15, 0.65),
+}
+SPARE_COLOURS = ((0.85, 0.85, 0.85), (1.0, 0.75, 0.1), (0.1, 0.85, 0.95), (1.0, 0.4, 0.2))
+
+# Outlines are lighter than the stain below them, so that both are seen.
+OUTLINES = {"nuclei": (150, 185, 255), "live": (130, 255, 160), "dead": (255, 140, 215)}
+SPARE_OUTLINE = (255, 255, 255)
+
+MAX_SIDE = 480
+GRID_SIDE = 1600
+GRID_BYTES = 1_500_000
+
+
+@dataclass(frozen=True)
+class SpotPicture:
+    """A spot as shown: picture, outlines on top, size in pixels, length of the scale bar."""
+
+    image: str
+    outlines: str
+    width: int
+    height: int
+    bar: float
+    bar_um: float
+
+
+class Stack:
+    """Spots of a slide as stored in spots.zarr."""
+
+    def __init__(self, path: Path) -> None:
+        import zarr
+
+        self._group = zarr.open_group(path, mode="r")
+        facts: Any = self._group.attrs["gridwell"]
+        self.names: list[str] = list(facts["spots"])
+        self.pixel_size_um: float | None = facts.get("pixel_size_um")
+        self.channels: list[dict[str, Any]] = list(facts["channels"])
+        self.inside: list[bool] = list(facts.get("inside", [True] * len(self.names)))
+
+    def read(self, channel: str, index: int) -> np.ndarray:
+        """Pixels (h, w) or (h, w, 3) of one spot."""
+        array: Any = self._group[channel]
+        return np.asarray(array[index])
+
+    def colours(self) -> dict[str, tuple[float, float, float]]:
+        """Show the channels of a composite in these colours; the grid's only if there is no other."""
+        gray = [c for c in self.channels if c.get("samples", 1) == 1]
+        shown = [c for c in gray if c["role"] != "grid"] or gray
+        spare = 0
+        colours: dict[str, tuple[float, float, float]] = {}
+        for channel in shown:
+            colour = ROLE_COLOURS.get(channel["role"])
+            if colour is None or colour in colours.values():
+                colour = SPARE_COLOURS[spare % len(SPARE_COLOURS)]
+                spare += 1
+            colours[channel["channel"]] = colour
+        return colours
+
+    def rgb(self) -> str | None:
+        """Name of the RGB channel, if there is one."""
+        return next((c["channel"] for c in self.channels if c.get("samples", 1) == 3), None)
+
+
+def contrast(stack: Stack, channel: str, most: int = 32) -> tuple[float, float]:
+    """Black and white point of a channel for all spots of a slide.
+
+    The black point is the slide's usual background. The white point is its 99.7th percentile,
+    but never closer to black than ten times the spread of the background: noise of a channel
+    without objects stays dark.
+
+    Parameters
+    ----------
+    most
+        How many spots, spread evenly over the slide, are looked at.
+    """
+    inside = [i for i, whole in enumerate(stack.inside) if whole] or list(range(len(stack.names)))
+    picks = sorted({inside[round(k)] for k in np.linspace(0, len(inside) - 1, most)})
+    pixels = np.concatenate(
+        [stack.read(channel, index)[::3, ::3].ravel() for index in picks]
+    ).astype(np.float32)
+    black = float(np.percentile(pixels, 20))
+    middle = float(np.median(pixels))
+    spread = 1.4826 * float(np.median(np.abs(pixels - middle)))
+    white = max(float(np.percentile(pixels, 99.7)), black + 10 * spread, black + 1)
+    return black, white
+
+
+def spot_picture(
+    stack: Stack,
+    index: int,
+    *,
+    limits: Mapping[str, tuple[float, float]],
+    labels: Mapping[str, Any],
+) -> SpotPicture:
+    """Compose one spot from its channels and draw the outlines of its objects.
+
+    Parameters
+    ----------
+    limits
+        Black and white point of each channel shown.
+    labels
+        Label stacks (n, h, w) by channel; what can be indexed by a spot.
+    """
+    rgb = stack.rgb()
+    if rgb is not None and not labels:
+        picture = _eight_bit(stack.read(rgb, index))
+    else:
+        picture = _composite(stack, index, limits)
+    height, width = picture.shape[:2]
+    factor = min(1.0, MAX_SIDE / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    if factor < 1:
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    else:
+        # Small spots are enlarged by whole pixels; the browser would blur them.
+        times = max(1, 240 // max(height, width))
+        size = (width * times, height * times)
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
+    roles = {channel["channel"]: channel["role"] for channel in stack.channels}
+    overlay = np.zeros((size[1], size[0], 4), np.uint8)
+    for channel in sorted(labels, key=lambda name: roles.get(name) == "nuclei", reverse=True):
+        found = np.asarray(labels[channel][index]).astype(np.int32)
+        found = cv2.resize(found.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+        edge = _rim(found.astype(np.int32))
+        overlay[edge] = (*OUTLINES.get(roles.get(channel, ""), SPARE_OUTLINE), 255)
+    bar, length = _scale_bar(width, stack.pixel_size_um)
+    return SpotPicture(
+        image=_webp(picture, 82),
+        outlines=_webp(overlay, 101) if overlay.any() else "",
+        width=size[0],
+        height=size[1],
+        bar=bar,
+        bar_um=length,
+    )
+
+
+def _composite(
+    stack: Stack, index: int, limits: Mapping[str, tuple[float, float]]
+) -> np.ndarray:
+    shown: np.ndarray | None = None
+    for channel, colour in stack.colours().items():
+        black, white = limits[channel]
+        light = (stack.read(channel, index).astype(np.float32) - black) / (white - black)
+        light = np.clip(light, 0, 1) ** 0.8
+        layer = light[..., None] * np.asarray(colour, np.float32)
+        # Screen blending: two stains in one place stay apart from white for longer.
+        shown = layer if shown is None else 1 - (1 - shown) * (1 - layer)
+    assert shown is not None, "a stack has at least one gray channel or an RGB one"
+    return np.round(shown * 255).astype(np.uint8)
+
+
+def _eight_bit(rgb: np.ndarray) -> np.ndarray:
+    return rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
+
+
+def _rim(labels: np.ndarray) -> np.ndarray:
+    """Outermost pixels of each object (h, w)."""
+    rim = np.zeros(labels.shape, bool)
+    rim[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    rim[:, :-1] |= labels[:, 1:] != labels[:, :-1]
+    rim[1:] |= labels[1:] != labels[:-1]
+    rim[:-1] |= labels[1:] != labels[:-1]
+    return rim & (labels > 0)
+
+
+def _scale_bar(width: int, pixel_size_um: float | None) -> tuple[float, float]:
+    """Length of a round scale bar as a share of the picture's width, and in micrometres."""
+    if not pixel_size_um:
+        return 0.0, 0.0
+    across = width * pixel_size_um
+    rounds = [m * 10.0**e for e in range(-1, 5) for m in (1, 2, 5)]
+    length = max((r for r in rounds if r <= across / 4), default=rounds[0])
+    return length / across, length
+
+
+def _webp(picture: np.ndarray, quality: int) -> str:
+    """Encode RGB or RGBA as WebP; a quality above 100 is lossless."""
+    order = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    done, encoded = cv2.imencode(
+        ".webp", cv2.cvtColor(picture, order), [cv2.IMWRITE_WEBP_QUALITY, quality]
+    )
+    assert done, "WebP is part of the OpenCV wheel"
+    return data_uri(encoded.tobytes(), "image/webp")
+
+
+def grid_picture(path: Path) -> tuple[str, int, int]:
+    """Embed the drawing of the grid, made smaller where it is large: (data URI, width, height)."""
+    content = path.read_bytes()
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"{path} is not a picture")
+    height, width = picture.shape[:2]
+    factor = GRID_SIDE / max(height, width)
+    if factor >= 1 and len(content) <= GRID_BYTES:
+        return data_uri(content, "image/png"), width, height
+    if factor < 1:
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        width, height = size
+    return _webp(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), 85), width, height
+
+
+def open_labels(paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Open the label stacks (n, h, w) of the channels."""
+    import zarr
+
+    return {
+        channel: zarr.open_group(path, mode="r")["labels"] for channel, path in sorted(paths.items())
+    }
+
+
+def choose(
+    spots: Sequence[Mapping[str, Any]],
+    most: int,
+) -> list[int]:
+    """Choose the spots to show: flagged ones, controls, then a spread over agents and doses.
+
+    Always the same for the same table. A third of the room at most goes to flagged spots, one
+    of each kind of flag first; a quarter to controls.
+
+    Parameters
+    ----------
+    spots
+        Rows with ``name``, ``found``, ``flags`` (list), ``role``, ``agent``, ``concentration``
+        and ``value``, in the order of the grid.
+    most
+        How many to show.
+
+    Returns
+    -------
+    list of int
+        Positions in `spots`, in the order of the choice.
+    """
+    if most <= 0:
+        return []
+    seen = [i for i, spot in enumerate(spots) if spot["found"]]
+    flagged = [i for i in seen if spots[i]["flags"]]
+    chosen: dict[int, None] = {}
+    by_flag: dict[str, list[int]] = {}
+    for i in flagged:
+        for flag in spots[i]["flags"]:
+            by_flag.setdefault(flag, []).append(i)
+    _take_turns([_spread(by_flag[flag]) for flag in sorted(by_flag)], chosen, max(1, most // 3))
+    clean = [i for i in seen if not spots[i]["flags"]]
+    roles = [
+        _spread([i for i in clean if spots[i]["role"] == role]) for role in ("neg_ctrl", "pos_ctrl")
+    ]
+    _take_turns(roles, chosen, len(chosen) + max(1, most // 4))
+    agents: dict[str, list[int]] = {}
+    for i in clean:
+        if i not in chosen and spots[i]["role"] not in ("neg_ctrl", "pos_ctrl"):
+            agents.setdefault(spots[i]["agent"] or "", []).append(i)
+    if set(agents) <= {""}:
+        # No layout: from the lowest to the highest value measured.
+        ranked = sorted(agents.get("", []), key=lambda i: (_last(spots[i]["value"]), i))
+        _take_turns([_spread(ranked)], chosen, most)
+    else:
+        ladders = []
+        for turn, agent in enumerate(sorted(agents, key=words.natural)):
+            ladder = sorted(agents[agent], key=lambda i: (_last(spots[i]["concentration"]), i))
+            # Each agent begins elsewhere on its ladder, or all would show the lowest dose.
+            spread = _spread(ladder)
+            first = turn % len(spread)
+            ladders.append(spread[first:] + spread[:first])
+        _take_turns(ladders, chosen, most)
+    _take_turns([_spread(clean), _spread(flagged)], chosen, most)
+    return list(chosen)[:most]
+
+
+def _last(value: Any) -> float:
+    return float("inf") if value is None or value != value else float(value)
+
+
+def _spread(items: list[int]) -> list[int]:
+    """Order a list so that any beginning of it is spread evenly: ends, middle, quarters, …"""
+    if len(items) < 3:
+        return list(items)
+    order: dict[int, None] = {0: None, len(items) - 1: None}
+    parts = 2
+    while len(order) < len(items):
+        for k in range(1, parts, 2):
+            order.setdefault(round(k * (len(items) - 1) / parts), None)
+        parts *= 2
+        if parts > 4 * len(items):
+            order.update(dict.fromkeys(range(len(items))))
+    return [items[k] for k in order]
+
+
+def _take_turns(queues: list[list[int]], chosen: dict[int, None], until: int) -> None:
+    """Take one of each queue in turn until `chosen` holds `until`."""
+    queues = [list(queue) for queue in queues]
+    while len(chosen) < until and any(queues):
+        for queue in queues:
+            while queue and queue[0] in chosen:
+                queue.pop(0)
+            if queue and len(chosen) < until:
+                chosen[queue.pop(0)] = None

@@ -1,0 +1,101 @@
+"""What was done, in sentences for a methods section, and the options it was done with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from gridwell import __version__
+from gridwell.config.models import Config
+
+_SECTIONS = {
+    "viability": ("grid", "spots", "segment", "fuse", "report"),
+    "objects": ("grid", "spots", "segment", "report"),
+    "colorimetry": ("grid", "spots", "colour", "report"),
+    "screen": ("screen",),
+}
+
+
+def slide_methods(assay: str, config: Config | None) -> list[str]:
+    """Sentences about one slide."""
+    said = [
+        f"Images were analysed with gridwell {__version__}. The grid of spots was located on a "
+        "reduced image of the grid channel by fitting a lattice to candidate spots; every grid "
+        "position has a row here, found or not. Spots were cut out with the slide's rotation "
+        "removed."
+    ]
+    if assay == "colorimetry":
+        metric = f" as {config.colour.metric}" if config else ""
+        said.append(
+            f"The colour of each spot was averaged over its inside and turned into a number{metric}; "
+            "where the layout names known values, the number was calibrated with them."
+        )
+        return said
+    said.append(
+        "Objects were segmented in each channel after illumination correction, by a threshold and "
+        "a distance-transform watershed; size, shape and intensity were measured for each object."
+    )
+    if assay == "viability":
+        said.append(
+            "Channels were registered by a shift per slide, and nuclei were matched one to one with "
+            "live- and dead-stained bodies. A nucleus is live (live stain only), dying (both), dead "
+            "(dead stain only) or inactive (neither). Viability is live / all nuclei; viability of "
+            "stained cells is live / (live + dying + dead). Intervals are 95 %. A spot without "
+            "cells has no viability, not one of 0."
+        )
+    return said
+
+
+def screen_methods(config: Config | None) -> list[str]:
+    """Sentences about a screen."""
+    how = {
+        "percent_of_control": "Values are per cent of the median of the slide's negative controls.",
+        "percent_inhibition": "Values are per cent inhibition: 0 at the negative, 100 at the "
+        "positive controls of the slide.",
+        "none": "Values are as measured, not normalised.",
+    }
+    level = f"{100 * config.screen.interval:g} %" if config else "95 %"
+    said = [f"Spots were joined with their layouts and analysed with gridwell {__version__}."]
+    if config:
+        said.append(how[config.screen.normalise])
+    said.append(
+        "Dose-response curves are four-parameter logistic fits on the logarithm of the dose, per "
+        f"group and agent; intervals are {level}. Dose 0 is a control, not a small dose. An EC50 "
+        "outside the tested doses is reported as a bound, not as a number. Z′ = 1 − 3 (sd₊ + sd₋) / "
+        "|mean₊ − mean₋| (Zhang et al. 1999); the robust Z′ uses medians and MADs; SSMD = "
+        "(mean₊ − mean₋) / √(sd₊² + sd₋²) (Zhang 2007)."
+    )
+    return said
+
+
+def options_used(config: Config | None, part: str) -> list[tuple[str, str, str]]:
+    """Every option that bears on this report: name, value, meaning."""
+    if config is None:
+        return []
+    rows: list[tuple[str, str, str]] = []
+    for section in _SECTIONS[part]:
+        rows += _walk(section, getattr(config, section))
+    return rows
+
+
+def _walk(path: str, options: BaseModel) -> Iterator[tuple[str, str, str]]:
+    for name, facts in type(options).model_fields.items():
+        value = getattr(options, name)
+        if isinstance(value, BaseModel):
+            yield from _walk(f"{path}.{name}", value)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if isinstance(inner, BaseModel):
+                    yield from _walk(f"{path}.{name}.{key}", inner)
+        else:
+            yield f"{path}.{name}", _written(value), facts.description or ""
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "(empty)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,492 @@
+"""Charts as Vega-Lite specifications. Strings of users enter as data or titles only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gridwell.config.spots import row_letters
+from gridwell.report.page import INK, MUTED
+
+# Okabe and Ito's palette, told apart with any colour vision (jfly.uni-koeln.de/color, 2008).
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke", "arrow")
+STATE_COLOURS = {"live": "#009E73", "dying": "#E69F00", "dead": "#CC4C8B", "inactive": "#B4BBC2"}
+
+Spec = dict[str, Any]
+
+
+def plate_step(rows: int, cols: int, width: int, height: int, largest: int) -> int:
+    """Side of a cell of a plate map, in pixels, so that the map fits width × height."""
+    return max(5, min(largest, width // max(cols, 1), height // max(rows, 1)))
+
+
+def axis_format(values: Any) -> str:
+    """Format of an axis or legend that fits the size of the numbers."""
+    known = [abs(float(value)) for value in values if value is not None and value == value]
+    top = max(known, default=0.0)
+    if top == 0 or top >= 10:
+        return ",.0f"
+    return ".1f" if top >= 1 else ".2f" if top >= 0.05 else ".1e"
+
+
+def plate_map(
+    data: str,
+    rows: int,
+    cols: int,
+    *,
+    field: str,
+    title: str,
+    domain: tuple[float, float] | None,
+    step: int,
+    scheme: str = "viridis",
+    number_format: str = ".2f",
+    tooltip: Sequence[Mapping[str, Any]] = (),
+    colours: bool = False,
+) -> Spec:
+    """Map one number over the grid; missing spots, empty values and flags have own signs.
+
+    Parameters
+    ----------
+    data
+        Name of the embedded table with row, col, mark, sign and `field`.
+    rows, cols
+        Size of the grid; positions without a value are drawn too.
+    field
+        The number, or the colour itself (hex) where `colours` is true.
+    domain
+        Range of the colour scale; None: of the data.
+    step
+        Side of a cell in px.
+    """
+    letters = [row_letters(row) for row in range(rows)]
+    every = 1 if step >= 17 else 2 if step >= 10 else 4
+    x_axis = {
+        "orient": "top",
+        "labelAngle": 0,
+        "title": None,
+        "ticks": False,
+        "domain": False,
+        "labelFontSize": 10,
+        "labelOverlap": False,
+        "values": [col for col in range(1, cols + 1) if col == 1 or col % every == 0],
+    }
+    letter_every = 1 if step >= 10 else 2 if step >= 6 else 4
+    y_axis = {
+        "title": None,
+        "ticks": False,
+        "domain": False,
+        "labelFontSize": 10,
+        "labelOverlap": False,
+        "values": letters[::letter_every],
+    }
+    x = {
+        "field": "col",
+        "type": "ordinal",
+        "scale": {"domain": list(range(1, cols + 1)), "paddingInner": 0.08, "paddingOuter": 0.04},
+        "axis": x_axis,
+    }
+    y = {
+        "field": "row",
+        "type": "ordinal",
+        "scale": {"domain": letters, "paddingInner": 0.08, "paddingOuter": 0.04},
+        "axis": y_axis,
+    }
+    if colours:
+        colour: Spec = {"field": field, "type": "nominal", "scale": None}
+    else:
+        scale: Spec = {"scheme": scheme, "clamp": True}
+        if domain is not None:
+            scale["domain"] = list(domain)
+        colour = {
+            "field": field,
+            "type": "quantitative",
+            "scale": scale,
+            "legend": {
+                "title": None,
+                "orient": "bottom",
+                "direction": "horizontal",
+                "gradientLength": min(max(step * cols // 2, 120), 240),
+                "gradientThickness": 8,
+                "format": number_format,
+                "tickCount": 3,
+                "offset": 8,
+            },
+        }
+    tips = [{"field": "spot", "type": "nominal", "title": "Spot"}, *tooltip]
+    dot = max(2.0, step * 0.16)
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "rect", "color": "#f1f3f5", "stroke": "#d5dade", "strokeWidth": 0.5},
+            "encoding": {"tooltip": tips},
+        },
+        {
+            "transform": [{"filter": {"field": field, "valid": True}}],
+            "mark": {"type": "rect"},
+            "encoding": {"color": colour, "tooltip": tips},
+        },
+        {
+            "transform": [{"filter": {"field": "mark", "equal": "missing"}}],
+            "mark": {
+                "type": "point",
+                "shape": "M-1,-1L1,1M-1,1L1,-1",
+                "size": (step * 0.5) ** 2,
+                "stroke": "#98a1a9",
+                "strokeWidth": 1,
+            },
+            "encoding": {"tooltip": tips},
+        },
+        {
+            "transform": [{"filter": {"field": "mark", "equal": "flag"}}],
+            "mark": {
+                "type": "point",
+                "shape": "circle",
+                "filled": True,
+                "size": 3.14 * dot**2,
+                "fill": "white",
+                "stroke": "black",
+                "strokeWidth": max(0.7, step * 0.06),
+                "xOffset": step * 0.27,
+                "yOffset": -step * 0.27,
+                "opacity": 1,
+            },
+            "encoding": {"tooltip": tips},
+        },
+    ]
+    if step >= 12:
+        middle = sum(domain) / 2 if domain else None
+        ink: Spec = {"value": "white"}
+        if middle is not None and not colours:
+            ink = {
+                "condition": {"test": {"field": field, "gt": middle}, "value": "black"},
+                "value": "white",
+            }
+        layers.append(
+            {
+                "transform": [
+                    {"filter": {"field": "sign", "oneOf": ["+", "−"]}},
+                    {"filter": {"field": field, "valid": True}},
+                ],
+                "mark": {"type": "text", "fontSize": round(step * 0.72), "fontWeight": "bold"},
+                "encoding": {
+                    "text": {"field": "sign", "type": "nominal"},
+                    "color": ink,
+                    "tooltip": tips,
+                },
+            }
+        )
+    return {
+        "data": {"name": data},
+        "title": {"text": title},
+        "width": step * cols,
+        "height": step * rows,
+        "encoding": {"x": x, "y": y},
+        "layer": layers,
+    }
+
+
+def composition(data: str, labels: Sequence[str], *, title: str, subtitle: str = "") -> Spec:
+    """Stack the shares of cell states over the doses of one agent.
+
+    `data` holds label (the dose as written), state, order, share and count.
+    """
+    states = list(STATE_COLOURS)
+    return {
+        "data": {"name": data},
+        "title": {"text": title, **({"subtitle": subtitle} if subtitle else {})},
+        "width": max(24 * len(labels), 60),
+        "height": 120,
+        "mark": {"type": "bar", "stroke": "white", "strokeWidth": 0.5},
+        "encoding": {
+            "x": {
+                "field": "label",
+                "type": "ordinal",
+                "scale": {"domain": list(labels), "paddingInner": 0.15},
+                "axis": {"title": None, "labelAngle": -60, "labelFontSize": 10, "ticks": False},
+            },
+            "y": {
+                "field": "share",
+                "type": "quantitative",
+                "stack": "zero",
+                "scale": {"domain": [0, 1]},
+                "axis": {"format": ".0%", "title": None, "values": [0, 0.5, 1]},
+            },
+            "order": {"field": "order", "type": "quantitative"},
+            "color": {
+                "field": "state",
+                "type": "nominal",
+                "scale": {"domain": states, "range": [STATE_COLOURS[state] for state in states]},
+                "legend": None,
+            },
+            "tooltip": [
+                {"field": "label", "type": "nominal", "title": "Dose"},
+                {"field": "state", "type": "nominal", "title": "State"},
+                {"field": "share", "type": "quantitative", "title": "Share", "format": ".1%"},
+                {"field": "count", "type": "quantitative", "title": "Cells", "format": ",.0f"},
+            ],
+        },
+    }
+
+
+def dose_curve(
+    points: str,
+    fits: str,
+    halves: str,
+    groups: Sequence[str],
+    *,
+    title: str,
+    subtitle: str,
+    dose_unit: str,
+    measure: str,
+    doses: tuple[float, float],
+    values: tuple[float, float],
+    reference: float | None,
+) -> Spec:
+    """Draw spots, fitted curve with its band and EC50 with its interval for one agent.
+
+    Parameters
+    ----------
+    points
+        Name of the table group, dose, value, spot, slide, flags (shown: `kept` or not).
+    fits
+        Name of the table group, dose, fit, low, high.
+    halves
+        Name of the table group, ec50, low, high, y, value.
+    groups
+        All groups of the screen, so that each has one colour and shape everywhere.
+    doses, values
+        Ranges of the axes.
+    reference
+        Level of the untreated controls, drawn as a dashed line.
+    """
+    colour = {
+        "field": "group",
+        "type": "nominal",
+        "scale": {
+            "domain": list(groups),
+            "range": [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(groups))],
+        },
+        "legend": None,
+    }
+    shape = {
+        "field": "group",
+        "type": "nominal",
+        "scale": {
+            "domain": list(groups),
+            "range": [SHAPES[(i + i // 8) % len(SHAPES)] for i in range(len(groups))],
+        },
+        "legend": None,
+    }
+    x = {
+        "field": "dose",
+        "type": "quantitative",
+        "scale": {"type": "log", "domain": list(doses), "nice": False, "clamp": True},
+        "axis": {
+            "title": f"Dose ({dose_unit})" if dose_unit else "Dose",
+            "format": "~g",
+            "values": decades(doses),
+            "grid": False,
+        },
+    }
+    y = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"domain": list(values), "nice": False, "clamp": True, "zero": False},
+        "axis": {"title": measure, "tickCount": 5},
+    }
+    layers: list[Spec] = []
+    if reference is not None:
+        layers.append(
+            {
+                "data": {"name": points},
+                "transform": [{"sample": 1}],
+                "mark": {"type": "rule", "strokeDash": [3, 3], "color": "#9aa3ab"},
+                "encoding": {"y": {"datum": reference, "type": "quantitative"}},
+            }
+        )
+    layers += [
+        {
+            "data": {"name": fits},
+            "mark": {"type": "area", "opacity": 0.16},
+            "encoding": {
+                "x": x,
+                "y": {**y, "field": "low"},
+                "y2": {"field": "high"},
+                "color": colour,
+            },
+        },
+        {
+            "data": {"name": fits},
+            "mark": {"type": "line", "strokeWidth": 2},
+            "encoding": {"x": x, "y": {**y, "field": "fit"}, "color": colour},
+        },
+        {
+            "data": {"name": points},
+            "mark": {"type": "point", "filled": True, "size": 26, "opacity": 0.75},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "color": colour,
+                "shape": shape,
+                "tooltip": [
+                    {"field": "group", "type": "nominal", "title": "Group"},
+                    {"field": "slide", "type": "nominal", "title": "Slide"},
+                    {"field": "spot", "type": "nominal", "title": "Spot"},
+                    {"field": "written", "type": "nominal", "title": "Dose"},
+                    {"field": "value", "type": "quantitative", "title": measure, "format": ".3~g"},
+                    {"field": "flags", "type": "nominal", "title": "Flags"},
+                ],
+            },
+        },
+        {
+            "data": {"name": halves},
+            "mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.55},
+            "encoding": {
+                "x": {**x, "field": "low"},
+                "x2": {"field": "high"},
+                "y": {**y, "field": "y"},
+                "color": colour,
+            },
+        },
+        {
+            "data": {"name": halves},
+            "mark": {"type": "tick", "orient": "vertical", "thickness": 2, "size": 14},
+            "encoding": {
+                "x": {**x, "field": "ec50"},
+                "y": {**y, "field": "y"},
+                "color": colour,
+                "tooltip": [
+                    {"field": "group", "type": "nominal", "title": "Group"},
+                    {"field": "words", "type": "nominal", "title": "EC50"},
+                ],
+            },
+        },
+    ]
+    return {
+        "title": {"text": title, "subtitle": subtitle} if subtitle else {"text": title},
+        "width": 248,
+        "height": 168,
+        "layer": layers,
+        "resolve": {"scale": {"x": "shared", "y": "shared", "color": "shared"}},
+    }
+
+
+def decades(doses: tuple[float, float]) -> list[float]:
+    """Powers of ten within a range, thinned to at most six; the range itself where none is."""
+    import math
+
+    first, last = math.ceil(math.log10(doses[0])), math.floor(math.log10(doses[1]))
+    if last < first:
+        return list(doses)
+    step = (last - first) // 6 + 1
+    return [float(f"1e{power}") for power in range(first, last + 1, step)]
+
+
+def forest(
+    data: str, agents: Sequence[str], groups: Sequence[str], *, dose_unit: str, doses: tuple[float, float]
+) -> Spec:
+    """Compare EC50s: one line an agent, one mark a group, arrows where the doses end first.
+
+    `data` holds agent, group, ec50, low, high, kind (measured, above, below), words, shift.
+    """
+    colour = {
+        "field": "group",
+        "type": "nominal",
+        "scale": {
+            "domain": list(groups),
+            "range": [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(groups))],
+        },
+        "legend": None,
+    }
+    shape = {
+        "field": "group",
+        "type": "nominal",
+        "scale": {
+            "domain": list(groups),
+            "range": [SHAPES[(i + i // 8) % len(SHAPES)] for i in range(len(groups))],
+        },
+        "legend": None,
+    }
+    x = {
+        "field": "ec50",
+        "type": "quantitative",
+        "scale": {"type": "log", "domain": list(doses), "nice": False, "clamp": True},
+        "axis": {
+            "title": f"EC50 ({dose_unit}), line: interval",
+            "format": "~g",
+            "values": decades(doses),
+            "orient": "top",
+        },
+    }
+    y = {
+        "field": "agent",
+        "type": "nominal",
+        "scale": {"domain": list(agents)},
+        "axis": {"title": None, "labelLimit": 150, "labelFontSize": 12, "grid": True, "ticks": False},
+    }
+    offset = {"field": "group", "type": "nominal", "scale": {"domain": list(groups)}}
+    tips = [
+        {"field": "agent", "type": "nominal", "title": "Agent"},
+        {"field": "group", "type": "nominal", "title": "Group"},
+        {"field": "words", "type": "nominal", "title": "EC50"},
+    ]
+    common = {"y": y, "yOffset": offset, "tooltip": tips}
+    step = max(16, 7 * len(groups) + 8)
+    return {
+        "data": {"name": data},
+        "width": 430,
+        "height": {"step": step, "for": "position"},
+        "layer": [
+            {
+                "transform": [{"filter": {"field": "kind", "equal": "measured"}}],
+                "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.6},
+                "encoding": {**common, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": colour},
+            },
+            {
+                "transform": [{"filter": {"field": "kind", "equal": "measured"}}],
+                "mark": {"type": "point", "filled": True, "size": 54, "opacity": 1},
+                "encoding": {**common, "x": x, "color": colour, "shape": shape},
+            },
+            {
+                "transform": [{"filter": {"field": "kind", "oneOf": ["above", "below"]}}],
+                "mark": {"type": "text", "fontSize": 13, "fontWeight": "bold", "baseline": "middle"},
+                "encoding": {
+                    **common,
+                    "x": x,
+                    "color": colour,
+                    "text": {"field": "arrow", "type": "nominal"},
+                },
+            },
+        ],
+    }
+
+
+def calibration(data: str, *, metric: str, known: str) -> Spec:
+    """Plot measured colour numbers of calibration spots over their known values."""
+    return {
+        "data": {"name": data},
+        "width": 280,
+        "height": 200,
+        "mark": {"type": "point", "filled": True, "size": 40, "stroke": MUTED, "strokeWidth": 0.5},
+        "encoding": {
+            "x": {
+                "field": "known",
+                "type": "quantitative",
+                "scale": {"zero": False},
+                "axis": {"title": known},
+            },
+            "y": {
+                "field": "measured",
+                "type": "quantitative",
+                "scale": {"zero": False},
+                "axis": {"title": metric},
+            },
+            "fill": {"field": "colour", "type": "nominal", "scale": None},
+            "color": {"value": INK},
+            "tooltip": [
+                {"field": "spot", "type": "nominal", "title": "Spot"},
+                {"field": "known", "type": "quantitative", "title": known},
+                {"field": "measured", "type": "quantitative", "title": metric, "format": ".3f"},
+            ],
+        },
+    }

@@ -1,0 +1,105 @@
+"""Tables of a report: typed columns, aligned numbers, a CSV to take away."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gridwell.config.files import write_csv
+from gridwell.report import words
+from gridwell.report.page import data_uri
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: name in the data, heading, how a cell is written, what the number means."""
+
+    name: str
+    label: str
+    show: Callable[[Any], str] | None = None
+    help: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        """Numbers stand on the right."""
+        return self.show is not None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as shown, and the value to sort by where the two differ."""
+
+    text: str
+    sort: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready for the template."""
+
+    name: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    keys: Sequence[str]
+    csv: str = ""
+    file: str = ""
+
+
+def build(
+    table: pd.DataFrame,
+    columns: Sequence[Column],
+    *,
+    name: str,
+    caption: str,
+    key: str | None = None,
+    file: str = "",
+    download: pd.DataFrame | None = None,
+) -> Table:
+    """Make a table of those `columns` that `table` has.
+
+    Parameters
+    ----------
+    key
+        Column whose value names a row, for links to it.
+    file
+        Name of the CSV to take away; empty: none.
+    download
+        What the CSV holds where it is more than what is shown.
+    """
+    shown = [column for column in columns if column.name in table.columns]
+    rows = [
+        [_cell(column, value) for column, value in zip(shown, values, strict=True)]
+        for values in table[[column.name for column in shown]].itertuples(index=False, name=None)
+    ]
+    keys = [words.text(value) for value in table[key]] if key else [""] * len(table)
+    csv = csv_link(table if download is None else download) if file else ""
+    return Table(name, caption, shown, rows, keys, csv, file)
+
+
+def _cell(column: Column, value: Any) -> Cell:
+    if column.show is None:
+        return Cell(words.text(value))
+    return Cell(column.show(value), "" if words.missing(value) else str(value))
+
+
+def csv_link(table: pd.DataFrame) -> str:
+    """Write a table as a CSV in a data URI, defused as every CSV of a study."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        write_csv(path, table)
+        return data_uri(path.read_bytes(), "text/csv;charset=utf-8")
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table of the study. Only an empty cell is missing: an agent may be called NA."""
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    for name in table.columns:
+        if table[name].isna().all() and not pd.api.types.is_numeric_dtype(table[name]):
+            table[name] = table[name].astype("float64")
+    return table

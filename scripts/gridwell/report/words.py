@@ -1,0 +1,274 @@
+"""Numbers and states in the words of a person who reads a report."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+NOTHING = "–"
+
+FLAGS = {
+    "empty": "no cells or objects were found in the spot",
+    "not_found": "the grid says a spot is here, the image does not show one",
+    "edge_cut": "the spot leaves the slide, part of it was not scanned",
+    "few_cells": "too few cells for a reliable share",
+    "saturated": "pixels are at the camera's limit, intensities are too low",
+    "out_of_focus": "the image is blurred, cells may be missed",
+    "unregistered": "the shift between the channels could not be estimated",
+    "failed": "the spot could not be measured, the log says why",
+}
+
+ROLES = {
+    "sample": "sample",
+    "neg_ctrl": "negative control",
+    "pos_ctrl": "positive control",
+    "blank": "blank",
+    "empty": "empty",
+    "calibration": "calibration",
+    "excluded": "excluded",
+}
+
+UNITS = {"uM": "µM", "ug/mL": "µg/mL", "M": "M", "mM": "mM", "nM": "nM", "pM": "pM", "%": "%"}
+
+STATES = {
+    "live": "live (stained alive only)",
+    "dying": "dying (stained alive and dead)",
+    "dead": "dead (stained dead only)",
+    "inactive": "inactive (neither stain)",
+}
+
+
+def missing(value: Any) -> bool:
+    """Tell whether a table's cell holds nothing."""
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+
+
+def text(value: Any) -> str:
+    """Text of a cell; empty when there is none. The apostrophe that defuses CSV goes away."""
+    if missing(value):
+        return ""
+    words = str(value)
+    return words[1:] if words[:1] == "'" and words[1:2] in tuple("=+-@\t\r") else words
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Write a number with `digits` significant digits, never as 1e+03; a dash for none."""
+    if missing(value):
+        return NOTHING
+    value = float(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size >= 6 or size < -4:
+        mantissa = f"{value / 10.0**size:.{max(digits - 1, 0)}f}".replace("-", "−")
+        return f"{mantissa} × 10{_superscript(size)}"
+    return f"{value:,.{max(digits - 1 - size, 0)}f}".replace(",", "\u202f").replace("-", "−")
+
+
+def _superscript(exponent: int) -> str:
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def plain(value: Any, digits: int = 4) -> str:
+    """Write a dose: at most `digits` significant digits and no trailing zeros."""
+    if missing(value):
+        return NOTHING
+    shown = number(value, digits)
+    return shown.rstrip("0").rstrip(".") if "." in shown and "×" not in shown else shown
+
+
+def fixed(value: Any, decimals: int = 2) -> str:
+    """Write a number with fixed decimals, so that a column of them lines up."""
+    if missing(value):
+        return NOTHING
+    shown = f"{float(value):,.{decimals}f}".replace(",", "\u202f")
+    return shown.replace("-", "−") if float(shown.replace("\u202f", "")) else shown.lstrip("-")
+
+
+def percent(value: Any, decimals: int = 0) -> str:
+    """Write a share 0..1 as per cent."""
+    return NOTHING if missing(value) else f"{fixed(100 * float(value), decimals)}\u202f%"
+
+
+def unit(value: Any) -> str:
+    """Write a unit of the layout as people print it."""
+    return UNITS.get(text(value), text(value))
+
+
+def dose(concentration: Any, of_unit: Any) -> str:
+    """Write a concentration with its unit; empty when there is none."""
+    if missing(concentration):
+        return ""
+    return f"{plain(concentration)}\u202f{unit(of_unit)}".strip()
+
+
+def flag_words(flags: Any) -> list[str]:
+    """Single words of a flags cell."""
+    return [word.strip() for word in text(flags).split(";") if word.strip()]
+
+
+def flag_meaning(word: str) -> str:
+    """What a flag says; the word itself where it is not one of the known."""
+    return FLAGS.get(word, word.replace("_", " "))
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Key that sorts names as people count: ``Drug 2`` before ``Drug 10``."""
+    parts = re.split(r"(\d+)", name.casefold())
+    key = [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+    return [*key, (2, 0, name)]
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """Count with the noun in the right number: ``1 spot``, ``2 spots``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}".replace(",", "\u202f")
+
+
+def join(words: Iterable[str]) -> str:
+    """List words as a sentence does: a, b and c."""
+    items = list(words)
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def grid_status(grid: Mapping[str, Any]) -> dict[str, str]:
+    """Say what the state of a grid means: tone (``good`` ``care`` ``bad``), title, sentence."""
+    status = str(grid.get("status", "unknown"))
+    rows, cols = grid.get("rows"), grid.get("cols")
+    size = f"{rows} rows × {cols} columns" if rows and cols else "no rows and columns"
+    reason = text(grid.get("reason"))
+    if status == "ok":
+        return {"tone": "good", "title": "The grid is found", "text": f"{size}. {reason}".strip()}
+    if status == "override":
+        return {
+            "tone": "care",
+            "title": "The grid was set by a person",
+            "text": f"{size}, as the slide's override file says. {reason}".strip(),
+        }
+    if status == "ambiguous":
+        return {
+            "tone": "bad",
+            "title": "Do not use these numbers yet: the grid is ambiguous",
+            "text": f"{size} is the best guess, but another grid explains the image nearly as "
+            f"well. Spot names may be off by a row or a column. {reason}".strip(),
+        }
+    return {
+        "tone": "bad",
+        "title": "No grid was found: this slide has no valid numbers",
+        "text": reason or "The image shows no regular grid of spots.",
+    }
+
+
+def confidence(value: Any) -> str:
+    """Say how far to trust a confidence 0..1."""
+    if missing(value):
+        return "not stated"
+    word = "high" if value >= 0.8 else "fair" if value >= 0.5 else "low"
+    return f"{word} ({fixed(value)} of 1)"
+
+
+def margin_name(key: str) -> str:
+    """Say in words which wrong grid a margin is about."""
+    return key.replace("_", " ").replace("+", " + ").strip()
+
+
+_GOOD, _CARE, _BAD, _PLAIN = "good", "care", "bad", "plain"
+
+
+def quality_reading(statistic: str, value: Any) -> tuple[str, str]:
+    """Say what a statistic of quality.csv means: (tone, sentence).
+
+    Z' and its robust twin: Zhang et al., J Biomol Screen 4:67 (1999). SSMD: Zhang, Genomics
+    89:552 (2007), with its limits for strong positive controls.
+    """
+    name = statistic.lower()
+    if missing(value):
+        return _PLAIN, "could not be computed, controls may be missing"
+    value = float(value)
+    if "z_prime" in name:
+        if value >= 0.5:
+            return _GOOD, "excellent: positive and negative controls are well apart"
+        if value > 0:
+            return _CARE, "usable with care: the spread of the controls nearly closes the gap"
+        return _BAD, "not usable for single spots: the controls overlap"
+    if "ssmd" in name:
+        size = abs(value)
+        if size >= 5:
+            return _GOOD, "very strong difference between the controls"
+        if size >= 3:
+            return _GOOD, "strong difference between the controls"
+        if size >= 2:
+            return _CARE, "moderate difference between the controls"
+        return _BAD, "weak difference between the controls"
+    if name == "grid_confidence":
+        tone = _GOOD if value >= 0.8 else _CARE if value >= 0.5 else _BAD
+        return tone, {"good": "high", "care": "fair", "bad": "low"}[tone]
+    if name.startswith("n_") and "ctrl" in name:
+        if value == 0:
+            return _BAD, "none: nothing to compare with"
+        if value < 8:
+            return _CARE, "few: eight or more make steadier statistics"
+        return _GOOD, "enough"
+    if "cv" in name.split("_") and "ctrl" in name:
+        share = value if value <= 1.5 else value / 100
+        tone = _GOOD if share <= 0.15 else _CARE if share <= 0.3 else _BAD
+        return tone, {"good": "steady", "care": "variable", "bad": "very variable"}[tone]
+    return _PLAIN, ""
+
+
+QUALITY_NAMES = {
+    "z_prime": "Z′",
+    "robust_z_prime": "robust Z′",
+    "ssmd": "SSMD",
+    "robust_ssmd": "robust SSMD",
+    "grid_confidence": "grid confidence",
+    "n_neg_ctrl": "negative controls",
+    "n_pos_ctrl": "positive controls",
+    "edge_effect": "edge effect",
+    "focus": "focus",
+    "signal_to_background": "signal to background",
+}
+
+
+def quality_name(statistic: str) -> str:
+    """Write a statistic as people do."""
+    return QUALITY_NAMES.get(statistic, statistic.replace("_", " "))
+
+
+def ec50_words(
+    row: Mapping[str, Any], lowest: float | None, highest: float | None
+) -> tuple[str, str]:
+    """Write an EC50 and what may be said of it, honestly: (value, note).
+
+    An EC50 outside the tested doses is not a number that was measured; it is written as a
+    bound of the tested range.
+
+    Parameters
+    ----------
+    row
+        A row of dose_response.csv.
+    lowest, highest
+        Range of the doses tested, in the unit of the row.
+    """
+    of = unit(row.get("unit"))
+    ec50 = row.get("ec50")
+    model = text(row.get("model"))
+    if missing(ec50):
+        if model == "flat":
+            return NOTHING, "no response to the dose within the doses tested"
+        return NOTHING, "no curve could be fitted"
+    inside = row.get("in_range")
+    outside = (not missing(inside)) and str(inside).lower() in ("false", "0", "0.0")
+    if not outside:
+        return f"{number(ec50)}\u202f{of}".strip(), ""
+    ec50 = float(ec50)
+    if highest is not None and ec50 >= highest:
+        return f"> {plain(highest)}\u202f{of}".strip(), "beyond the highest dose tested"
+    if lowest is not None and ec50 <= lowest:
+        return f"< {plain(lowest)}\u202f{of}".strip(), "below the lowest dose tested"
+    return f"({number(ec50)}\u202f{of})", "not determined by the doses tested"
