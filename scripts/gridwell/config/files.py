@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -23,10 +24,14 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     Works for files and for directories (Zarr). What stood at `path` is replaced in one
     step for files; a directory is removed just before the move. On any exception the
     temporary is deleted and `path` is left as it was. The temporary's name carries the
-    process id, so that a job left over from a killed run cannot meet its successor.
+    process id, so that a job left over from a killed run cannot meet its successor; what a
+    killed process left is removed by the next one.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        if not _runs(stale.name.split(".")[-2]):
+            _remove(stale)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     _remove(part)
     try:
@@ -37,6 +42,17 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         _remove(part)
         raise
+
+
+def _runs(pid: str) -> bool:
+    """Tell whether a process of this machine has the number `pid`; yes where it cannot be told."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):
+        return True
+    return True
 
 
 def _remove(path: Path) -> None:
