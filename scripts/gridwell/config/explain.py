@@ -114,21 +114,48 @@ def problems_of(
             reason=reason,
             remedy=remedy,
             row=row,
-            column=".".join(str(key) for key in location),
+            column=".".join(key for key in location if isinstance(key, str)),
             value=short(details["input"]) if details["type"] != "missing" else None,
         )
         found.append((location, problem))
     return found
 
 
+# What pydantic says, by the beginning of the kind of complaint: reason and remedy.
+_WORDS = {
+    "missing": ("is empty", "Fill it in."),
+    "bool_unexpected": (
+        "is true or false where another value is needed",
+        'Write the value itself; the words yes, no, on, off in quotes, as "no".',
+    ),
+    "bool_": ("is neither true nor false", "Write true or false."),
+    "greater_than_equal": ("is too small", "Write {ge} or more."),
+    "greater_than": ("is too small", "Write a number above {gt}."),
+    "less_than_equal": ("is too large", "Write {le} or less."),
+    "less_than": ("is too large", "Write a number below {lt}."),
+    "multiple_of": ("does not fit", "Write a multiple of {multiple_of}."),
+    "string_too_long": ("is too long", "Use {max_length} characters at most."),
+    "string_too_short": ("is empty", "Fill it in."),
+    "string_pattern_mismatch": ("cannot be used as a name", "{meaning}"),
+    "string_": ("is not a text", "Write it in quotes."),
+    "too_short": ("has too few numbers", "Write {min_length}, as [1.5, 2.5]."),
+    "too_long": ("has too many numbers", "Write {max_length}, as [1.5, 2.5]."),
+    "tuple_": ("is not a list of numbers", "Write it in brackets, as [1.5, 2.5]."),
+    "model_": (
+        "is a section with options of its own, not a single value",
+        "Write its options below it, each on a line that begins with two blanks.",
+    ),
+}
+_WORDS["dict_"] = _WORDS["model_"]
+
+
 def _explain(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     """Reason and remedy of one complaint of pydantic."""
     kind, given = details["type"], details["input"]
     context: Mapping[str, Any] = details.get("ctx") or {}
+    meaning = _meaning(details["loc"], model)
     if kind == "extra_forbidden":
         return _unknown_key(details["loc"], model)
-    if kind == "missing":
-        return "is empty", "Fill it in."
     if given is None:
         return "has no value", "Write one after the colon, or delete the line for the default."
     if kind in ("literal_error", "enum"):
@@ -136,47 +163,20 @@ def _explain(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
         return "is not one of the values known here", suggest(str(given), choices, "one of")
     if kind.startswith(("float_", "int_")) or kind == "finite_number":
         return _explain_number(kind, given)
-    if kind == "bool_unexpected":
-        return (
-            "is true or false where another value is needed",
-            'Write the value itself; for the words yes, no, on, off use quotes, as "no".',
-        )
-    if kind.startswith("bool_"):
-        return "is neither true nor false", "Write true or false."
-    bounds = {
-        "greater_than": ("is too small", "Write a number above {gt}."),
-        "greater_than_equal": ("is too small", "Write {ge} or more."),
-        "less_than": ("is too large", "Write a number below {lt}."),
-        "less_than_equal": ("is too large", "Write {le} or less."),
-        "multiple_of": ("does not fit", "Write a multiple of {multiple_of}."),
-        "string_too_long": ("is too long", "Use {max_length} characters at most."),
-        "string_too_short": ("is empty", "Fill it in."),
-        "too_short": ("has too few numbers", "Write {min_length}, as [1.5, 2.5]."),
-        "too_long": ("has too many numbers", "Write {max_length}, as [1.5, 2.5]."),
-    }
-    if kind in bounds:
-        reason, remedy = bounds[kind]
-        return reason, remedy.format(**{k: _plain(v) for k, v in context.items()})
-    if kind == "string_pattern_mismatch":
-        return (
-            "is not a name that can be used for files",
-            "Use A-Z, a-z, 0-9, _ and -, without spaces, beginning with a letter or digit"
-            + (
-                "; . is allowed too; 64 characters at most."
-                if "." in context["pattern"][:40] and "_.-" in context["pattern"]
-                else "; 32 characters at most."
-            ),
-        )
-    if kind.startswith(("tuple_", "list_")):
-        return "is not a list of numbers", "Write it in brackets, as [1.5, 2.5]."
-    if kind.startswith(("model_", "dict_")):
-        return (
-            "holds options of its own, not a single value",
-            "Write them below it, each on a line that is indented by two spaces.",
-        )
-    if kind.startswith("string_"):
-        return "is not a text", "Write it in quotes."
-    return details["msg"], "See docs/options.md for what can be written here."
+    for beginning, (reason, remedy) in _WORDS.items():
+        if kind.startswith(beginning):
+            numbers = {key: _plain(value) for key, value in context.items()}
+            return reason, remedy.format(meaning=meaning, **numbers)
+    return details["msg"], meaning
+
+
+def _meaning(location: Sequence[str | int], model: type[BaseModel]) -> str:
+    """Description of the option at `location`."""
+    holder: Any = model
+    for step in location[:-1]:
+        holder = model_below(holder, str(step))
+    field = getattr(holder, "model_fields", {}).get(str(location[-1]))
+    return str(field.description) if field else "See docs/options.md."
 
 
 def _explain_number(kind: str, given: object) -> tuple[str, str]:
@@ -204,7 +204,7 @@ def _unknown_key(location: Sequence[str | int], model: type[BaseModel]) -> tuple
     holder: Any = model
     for step in location[:-1]:
         holder = model_below(holder, str(step))
-    known = list(holder.model_fields) if holder else []
+    known = list(getattr(holder, "model_fields", {}))
     meant = closest(key, known)
     if not meant:
         elsewhere = [path for path in option_paths(model) if path.split(".")[-1] == key]
@@ -218,7 +218,7 @@ def model_below(model: Any, key: str) -> Any:
     if model is None:
         return None
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        arguments = get_args(model)
+        arguments = [item for item in get_args(model) if item is not type(None)]
         return arguments[-1] if arguments else None
     field = model.model_fields.get(key)
     return field.annotation if field else None

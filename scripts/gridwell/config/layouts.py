@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,21 +91,24 @@ def parse_layout(path: Path, name: str) -> ParsedLayout:
         return ParsedLayout(_frame([]), [], [problem])
     table = read_table(path, name, known=COLUMNS, required=(), separators=",;\t")
     problems = table.problems
-    if table.columns:
-        problems += _missing_columns(table.columns, name)
-    rows: list[dict[str, Any]] = []
-    lines: list[int] = []
-    if not problems and not table.rows:
+    if not table.columns:
+        if not problems:
+            problems.append(_no_spots(name, table.line, "spot"))
+        return ParsedLayout(_frame([]), [], problems)
+    missing = _missing_columns(table.columns, name, table.line)
+    if missing:
+        return ParsedLayout(_frame([]), [], problems + missing)
+    if not table.rows and not problems:
         problems.append(
             Problem(
                 file=name,
-                row=2,
+                row=table.line + 1,
                 reason="has a header but no rows",
                 remedy="Write one row for each spot and agent.",
             )
         )
-    if any(problem.row == 1 and problem.column in ("spot", "row", "col") for problem in problems):
-        return ParsedLayout(_frame([]), [], problems)
+    rows: list[dict[str, Any]] = []
+    lines: list[int] = []
     for line, cells in table.rows:
         row, found = _read_row(cells, name, line)
         problems += found
@@ -119,32 +122,38 @@ def parse_layout(path: Path, name: str) -> ParsedLayout:
     return ParsedLayout(_frame(rows), lines, problems)
 
 
-def _missing_columns(columns: list[str], name: str) -> list[Problem]:
+def _missing_columns(columns: list[str], name: str, line: int) -> list[Problem]:
     problems = []
     if "spot" not in columns:
         missing = [column for column in ("row", "col") if column not in columns]
-        if len(missing) == 2:
-            missing = ["spot"]
-        problems += [
-            Problem(
-                file=name,
-                row=1,
-                column=column,
-                reason="is missing from the header",
-                remedy="Name the spots in a column spot (as C7), or in two columns row and col.",
-            )
-            for column in missing
-        ]
+        problems += (
+            [
+                _no_spots(name, line, column)
+                for column in (missing if len(missing) == 1 else ["spot"])
+            ]
+            if missing
+            else []
+        )
     if not set(columns) & {"agent", "role", "value", "sample", "replicate"}:
         problems.append(
             Problem(
                 file=name,
-                row=1,
+                row=line,
                 reason="says nothing about the spots",
                 remedy="Add at least one of the columns agent, role, value, sample.",
             )
         )
     return problems
+
+
+def _no_spots(name: str, line: int, column: str) -> Problem:
+    return Problem(
+        file=name,
+        row=line,
+        column=column,
+        reason="is missing from the header",
+        remedy="Name the spots in a column spot (as C7), or in two columns row and col.",
+    )
 
 
 def _read_row(
@@ -204,7 +213,7 @@ def _negative(problem: Problem) -> Problem:
     return problem
 
 
-def _position(cells: Mapping[str, str], wrong: Any) -> tuple[int, int] | None:
+def _position(cells: Mapping[str, str], wrong: Callable[..., None]) -> tuple[int, int] | None:
     """Row and column from 0, from `spot`, or `row` and `col`, or both where they agree."""
     named = lined = None
     if "spot" in cells:
@@ -239,7 +248,7 @@ def _position(cells: Mapping[str, str], wrong: Any) -> tuple[int, int] | None:
     return named or lined
 
 
-def _row_and_col(row: str, col: str, wrong: Any) -> tuple[int, int] | None:
+def _row_and_col(row: str, col: str, wrong: Callable[..., None]) -> tuple[int, int] | None:
     if _NUMBER_OF_ROW.match(row):
         row_at = int(float(row)) - 1
     else:
@@ -264,7 +273,7 @@ def _unit(text: str) -> str | None:
     return _SAME_UNIT.get(plain.lower())
 
 
-def _check_dose(row: LayoutRow, wrong: Any) -> None:
+def _check_dose(row: LayoutRow, wrong: Callable[..., None]) -> None:
     if row.concentration and row.unit is None:
         wrong("unit", "is empty although a concentration is given", f"Write {', '.join(UNITS)}.")
     if row.role is not SpotRole.SAMPLE:

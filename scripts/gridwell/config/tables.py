@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gridwell.config.errors import Problem
-from gridwell.config.explain import DECIMAL_COMMA, short, suggest
+from gridwell.config.explain import DECIMAL_COMMA, closest, short, suggest
 
 MAX_BYTES = 50_000_000
 # Columns in which a number may have decimals.
@@ -23,6 +24,8 @@ class Table:
 
     Attributes
     ----------
+    line
+        Line of the header.
     rows
         (line in the file, cells that are not empty by column name) of each row.
     columns
@@ -31,6 +34,7 @@ class Table:
         What is wrong with the table as such.
     """
 
+    line: int = 1
     rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -65,7 +69,17 @@ def read_table(
     text = _decode(path, name, table.problems)
     if text is None:
         return table
-    lines = _records(text, separators)
+    try:
+        lines = _records(text, separators)
+    except csv.Error:
+        table.problems.append(
+            Problem(
+                file=name,
+                reason="has a cell of more than 100000 characters",
+                remedy="Check that every quote that opens is closed.",
+            )
+        )
+        return table
     if not lines:
         table.problems.append(
             Problem(
@@ -76,14 +90,20 @@ def read_table(
             )
         )
         return table
-    header_line, header = lines[0]
-    positions = _header(header, header_line, name, known, required, separators, table)
+    table.line, header = lines[0]
+    positions = _header(header, name, known, required, table, separators=separators)
     if positions is None:
         return table
     for line, cells in lines[1:]:
-        row = _row(cells, line, header, positions, name, table.problems)
-        if row is not None:
-            table.rows.append((line, row))
+        try:
+            row = _row(cells, header, positions)
+        except ValueError as error:
+            column, reason, remedy = error.args
+            table.problems.append(
+                Problem(name, reason, remedy, line, column, short(",".join(cells)))
+            )
+            continue
+        table.rows.append((line, row))
     return table
 
 
@@ -163,73 +183,62 @@ def _records(text: str, separators: str) -> list[tuple[int, list[str]]]:
 
 
 def _skipped(line: str) -> bool:
-    return not line.strip(" \t,;\ufeff\xa0") or line.lstrip().startswith("#")
+    return not line.strip(" \t,;\ufeff\xa0") or line.lstrip(' "\t').startswith("#")
 
 
 def _header(
     header: Sequence[str],
-    line: int,
     name: str,
     known: Sequence[str],
     required: Sequence[str],
-    separators: str,
     table: Table,
+    *,
+    separators: str,
 ) -> Mapping[str, int] | None:
-    """Where each known column stands, or None where the columns are not told apart."""
-    whole = " ".join(header)
-    if len(header) == 1 and len(known) > 1:
-        for mark in ",;\t":
-            if mark in whole and mark not in separators:
-                table.problems.append(_wrong_separator(name, line, _SEPARATOR_NAMES[mark], whole))
-                return None
-        if " " in whole and any(word.lower() in known for word in whole.split()):
-            table.problems.append(_wrong_separator(name, line, "blanks", whole))
-            return None
+    """Where each known column stands, or None where the columns are not told apart.
+
+    A column with a wrong name is taken for the one that was meant, so that its cells are
+    checked as well.
+    """
+    found = _other_separator(header, known, separators)
+    if found:
+        table.problems.append(_wrong_separator(name, table.line, found, " ".join(header)))
+        return None
+
+    def wrong(column: str, reason: str, remedy: str, value: object = None) -> None:
+        table.problems.append(Problem(name, reason, remedy, table.line, column, short(value)))
+
+    titles = [title.lower() for title in header]
     positions: dict[str, int] = {}
-    unknown = False
-    for index, title in enumerate(header):
-        column = title.lower()
-        if not column:
-            continue  # empty columns at the end, as spreadsheets add them
-        if column not in known:
-            unknown = True
-            table.problems.append(
-                Problem(
-                    file=name,
-                    row=line,
-                    column=title,
-                    reason="is no known column",
-                    remedy=suggest(title, list(known), "columns")
-                    + " Rename it, or delete the column.",
-                    value=short(title),
-                )
-            )
-        elif column in positions:
-            table.problems.append(
-                Problem(
-                    file=name,
-                    row=line,
-                    column=column,
-                    reason="is a column twice",
-                    remedy="Keep one of the two.",
-                )
-            )
-        else:
-            positions[column] = index
-    for column in required:
-        if column not in positions:
-            table.problems.append(
-                Problem(
-                    file=name,
-                    row=line,
-                    column=column,
-                    reason="is missing from the header",
-                    remedy="Add the column"
-                    + (", or rename the one that is meant." if unknown else "."),
-                )
-            )
+    for index, title in enumerate(titles):
+        if title in positions:
+            wrong(header[index], "is there twice", "Keep one of the two columns.")
+        elif title in known:
+            positions[title] = index
+    for index, title in enumerate(titles):
+        if not title or title in known:
+            continue  # spreadsheets add empty columns at the end
+        meant = closest(title, known)
+        remedy = suggest(title, list(known), "columns") + " Rename it, or delete the column."
+        wrong(str(short(header[index])), "is no known column", remedy, header[index])
+        if meant and meant not in titles:
+            positions.setdefault(meant, index)
+    missing = [column for column in required if column not in positions]
+    for column in missing:
+        wrong(column, "is missing from the header", "Add the column.")
     table.columns = list(positions)
-    return positions if all(column in positions for column in required) else None
+    return None if missing else positions
+
+
+def _other_separator(header: Sequence[str], known: Sequence[str], separators: str) -> str | None:
+    """What parts the columns, where it is none of the separators meant."""
+    if len(header) > 1:
+        return None
+    for mark, found in _SEPARATOR_NAMES.items():
+        if mark in header[0] and mark not in separators:
+            return found
+    words = header[0].lower().split()
+    return "blanks" if len(words) > 1 and any(word in known for word in words) else None
 
 
 def _wrong_separator(name: str, line: int, found: str, header: str) -> Problem:
@@ -244,50 +253,41 @@ def _wrong_separator(name: str, line: int, found: str, header: str) -> Problem:
 
 
 def _row(
-    cells: Sequence[str],
-    line: int,
-    header: Sequence[str],
-    positions: Mapping[str, int],
-    name: str,
-    problems: list[Problem],
-) -> dict[str, str] | None:
-    """Cells that are not empty, by column; None where they cannot be told apart."""
-    extra = [cell for cell in cells[len(header) :] if cell]
-    if extra:
-        remedy = "Delete what is too much; put a text that holds the separator in quotes."
+    cells: Sequence[str], header: Sequence[str], positions: Mapping[str, int]
+) -> dict[str, str]:
+    """Cells that are not empty, by column.
+
+    Raises
+    ------
+    ValueError
+        Where the cells cannot be told apart; with column, reason and remedy.
+    """
+    if any(cells[len(header) :]):
         column = _cut_number(cells, header) if len(cells) == len(header) + 1 else None
         if column:
-            reason, remedy = "has a decimal comma", "Write it with a point: 1.5, not 1,5."
-        else:
-            reason = f"has {len(cells)} cells where the header has {len(header)}"
-        problems.append(
-            Problem(
-                file=name,
-                row=line,
-                column=column,
-                reason=reason,
-                remedy=remedy,
-                value=short(",".join(cells)),
-            )
+            raise ValueError(column, "has a decimal comma", "Write it with a point: 1.5, not 1,5.")
+        raise ValueError(
+            None,
+            f"has {len(cells)} cells where the header has {len(header)}",
+            "Delete what is too much; put a text that holds the separator in quotes.",
         )
-        return None
-    row = {}
-    for cell in cells:
-        if any(ord(mark) < 32 or ord(mark) == 127 for mark in cell):
-            problems.append(
-                Problem(
-                    file=name,
-                    row=line,
-                    reason="holds a line break, tab or control character inside a cell",
-                    remedy="Delete it; check that every quote that opens is closed.",
-                    value=short(cell),
-                )
-            )
-            return None
-    for column, index in positions.items():
-        if index < len(cells) and cells[index]:
-            row[column] = cells[index]
-    return row
+    if len(cells) == 1 and len(positions) > 1 and re.search(r"[\s,;]", cells[0]):
+        raise ValueError(
+            None,
+            f"has one cell where the header has {len(header)}",
+            "Separate the cells as in the header (blanks are no separator).",
+        )
+    if any(ord(mark) < 32 or ord(mark) == 127 for cell in cells for mark in cell):
+        raise ValueError(
+            None,
+            "holds a line break, tab or control character inside a cell",
+            "Delete it; check that every quote that opens is closed.",
+        )
+    return {
+        column: cells[index]
+        for column, index in positions.items()
+        if index < len(cells) and cells[index]
+    }
 
 
 def _cut_number(cells: Sequence[str], header: Sequence[str]) -> str | None:
