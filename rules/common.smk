@@ -84,22 +84,24 @@ def channel_of(slide, role):
 
 def get_sources(wildcards):
     """The slide's raw images: where channels.tsv says, or already in raw/ when those are gone."""
-    files = [study.path_of(channel) for channel in study.channels[wildcards.slide]]
-    if all(file.exists() for file in files):
-        return sorted({str(file) for file in files})
-    return sorted(
-        {f"raw/{wildcards.slide}/{name}" for name in ingested(wildcards.slide).values()}
-    )
+    own = study.channels[wildcards.slide]
+    folder = Path("raw", wildcards.slide)
+    copies = get_copies(wildcards)
+    files = [
+        folder / copies[channel.channel] if copies else study.path_of(channel)
+        for channel in own
+    ]
+    return sorted(map(str, set(files)))
 
 
-@cache
-def ingested(slide):
-    """File in raw/<slide> of each channel that was ingested before."""
-    try:
-        description = json.loads(Path("raw", slide, "slide.json").read_text())
-    except OSError:
+def get_copies(wildcards):
+    """File in raw/<slide> of each channel, where the landing folder was cleared since; else {}."""
+    own = study.channels[wildcards.slide]
+    description = Path("raw", wildcards.slide, "slide.json")
+    if all(study.path_of(channel).exists() for channel in own) or not description.exists():
         return {}
-    return {channel["channel"]: channel["file"] for channel in description["channels"]}
+    channels = json.loads(description.read_text())["channels"]
+    return {channel["channel"]: channel["file"] for channel in channels}
 
 
 def get_override(wildcards):
@@ -110,6 +112,81 @@ def get_override(wildcards):
 def get_layout(wildcards):
     layout = study.slides[wildcards.slide].layout
     return [f"config/layouts/{layout}"] if layout else []
+
+
+# What the fusion of a viability slide takes, in this order.
+FUSED = (Role.NUCLEI, Role.LIVE, Role.DEAD)
+
+
+def get_override_values(wildcards):
+    override = study.overrides.get(wildcards.slide)
+    return override.model_dump(mode="json") if override else None
+
+
+def get_carrier(wildcards):
+    name = study.slides[wildcards.slide].carrier
+    return study.carriers[name].model_dump(mode="json") if name else None
+
+
+def of_channels(output):
+    """Input function: one segmentation output for every segmented channel of the slide."""
+
+    def get_files(wildcards):
+        return expand(output, slide=wildcards.slide, channel=segmented(wildcards.slide))
+
+    return get_files
+
+
+def of_roles(output):
+    """Input function: one segmentation output for each of nuclei, live, dead, in this order."""
+
+    def get_files(wildcards):
+        channels = [channel_of(wildcards.slide, role) for role in FUSED]
+        return expand(output, slide=wildcards.slide, channel=channels)
+
+    return get_files
+
+
+def get_layouts(wildcards):
+    return sorted(
+        {
+            f"config/layouts/{slide.layout}"
+            for slide in study.slides.values()
+            if slide.layout
+        }
+    )
+
+
+def get_all_instances(wildcards):
+    return [
+        f"results/{slide}/instances/{channel}.parquet"
+        for slide in study.slides
+        for channel in segmented(slide)
+    ]
+
+
+def get_results(wildcards):
+    """Every file of the results that is worth recording, version.json left out: it names a commit."""
+    per_slide = [
+        "grid.json",
+        "grid.csv",
+        "grid.geojson",
+        "grid.png",
+        "spots.csv",
+        "report.html",
+    ]
+    files = [f"results/{slide}/{name}" for slide in study.slides for name in per_slide]
+    for slide in slides_of(Assay.VIABILITY):
+        files += [f"results/{slide}/cells.parquet", f"results/{slide}/shifts.json"]
+    for slide in study.slides:
+        for channel in segmented(slide):
+            files += [
+                f"results/{slide}/labels/{channel}.zarr",
+                f"results/{slide}/instances/{channel}.parquet",
+            ]
+        if study.config.export == "plate":
+            files.append(f"results/{slide}/plate.zarr")
+    return [*files, *rules.screen.output, *rules.report_screen.output]
 
 
 def options(section):

@@ -1,14 +1,5 @@
-def get_override_values(wildcards):
-    override = study.overrides.get(wildcards.slide)
-    return override.model_dump(mode="json") if override else None
-
-
-def get_carrier(wildcards):
-    name = study.slides[wildcards.slide].carrier
-    return study.carriers[name].model_dump(mode="json") if name else None
-
-
 rule detect_grid:
+    """Find the grid of spots on a slide."""
     input:
         slide=rules.tile.output.slide,
         override=get_override,
@@ -38,7 +29,5 @@ rule detect_grid:
         options=options("grid"),
         gpu=study.config.gpu,
         code=code("detect_grid"),
-    message:
-        "Finding the grid of spots on {wildcards.slide}"
     script:
         "../scripts/detect_grid.py"

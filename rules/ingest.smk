@@ -1,4 +1,9 @@
+localrules:
+    ingest,
+
+
 rule ingest:
+    """Copy the raw images of a slide into the study, checking them on the way."""
     input:
         sources=get_sources,
     output:
@@ -18,10 +23,8 @@ rule ingest:
             channel.model_dump(mode="json")
             for channel in study.channels[wildcards.slide]
         ],
-        ingested=lambda wildcards: ingested(wildcards.slide),
+        copies=get_copies,
         max_gigapixels=study.config.ingest.max_gigapixels,
         code=code("ingest"),
-    message:
-        "Copying the raw images of {wildcards.slide} into the study, checking them on the way"
     script:
         "../scripts/ingest.py"

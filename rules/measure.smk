@@ -1,26 +1,5 @@
-def of_channels(output):
-    """Input function: one segmentation output for every segmented channel of the slide."""
-
-    def get_files(wildcards):
-        return expand(output, slide=wildcards.slide, channel=segmented(wildcards.slide))
-
-    return get_files
-
-
-def of_roles(output):
-    """Input function: one segmentation output for each of nuclei, live, dead, in this order."""
-
-    def get_files(wildcards):
-        channels = [channel_of(wildcards.slide, role) for role in FUSED]
-        return expand(output, slide=wildcards.slide, channel=channels)
-
-    return get_files
-
-
-FUSED = (Role.NUCLEI, Role.LIVE, Role.DEAD)
-
-
 rule fuse:
+    """Match nuclei with live and dead bodies on a slide."""
     input:
         spots=rules.crop_spots.output.spots,
         labels=of_roles(rules.segment.output.labels),
@@ -45,13 +24,12 @@ rule fuse:
         roles=[role.value for role in FUSED],
         options=options("fuse"),
         code=code("fuse"),
-    message:
-        "Matching nuclei with live and dead bodies on {wildcards.slide}"
     script:
         "../scripts/fuse.py"
 
 
 rule summarise_objects:
+    """Count the objects in each spot of a slide."""
     input:
         spots=rules.crop_spots.output.spots,
         labels=of_channels(rules.segment.output.labels),
@@ -71,13 +49,12 @@ rule summarise_objects:
     params:
         channels=lambda wildcards: segmented(wildcards.slide),
         code=code("summarise_objects"),
-    message:
-        "Counting the objects in each spot of {wildcards.slide}"
     script:
         "../scripts/summarise_objects.py"
 
 
 rule measure_colour:
+    """Measure the colour of each spot of a slide."""
     input:
         spots=rules.crop_spots.output.spots,
         layout=get_layout,
@@ -97,7 +74,5 @@ rule measure_colour:
         channel=lambda wildcards: channel_of(wildcards.slide, Role.COLOUR),
         options=options("colour"),
         code=code("measure_colour"),
-    message:
-        "Measuring the colour of each spot of {wildcards.slide}"
     script:
         "../scripts/measure_colour.py"

@@ -1,4 +1,5 @@
 rule report_slide:
+    """Write the report of a slide."""
     input:
         spots=rules.crop_spots.output.spots,
         json=rules.detect_grid.output.json,
@@ -28,13 +29,12 @@ rule report_slide:
         channels=lambda wildcards: segmented(wildcards.slide),
         options=options("report"),
         code=code("report_slide"),
-    message:
-        "Writing the report of {wildcards.slide}"
     script:
         "../scripts/report_slide.py"
 
 
 rule report_screen:
+    """Write the report of the screen."""
     input:
         spots=rules.screen.output.spots,
         dose_response=rules.screen.output.dose_response,
@@ -54,7 +54,5 @@ rule report_screen:
         study=study.config.study,
         slides=list(study.slides),
         code=code("report_screen"),
-    message:
-        "Writing the report of the screen"
     script:
         "../scripts/report_screen.py"

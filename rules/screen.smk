@@ -1,22 +1,5 @@
-def get_layouts(wildcards):
-    return sorted(
-        {
-            f"config/layouts/{slide.layout}"
-            for slide in study.slides.values()
-            if slide.layout
-        }
-    )
-
-
-def get_all_instances(wildcards):
-    return [
-        f"results/{slide}/instances/{channel}.parquet"
-        for slide in study.slides
-        for channel in segmented(slide)
-    ]
-
-
 rule screen:
+    """Join layouts, fit dose response, judge quality."""
     input:
         spots=expand("results/{slide}/spots.csv", slide=study.slides),
         grids=expand(rules.detect_grid.output.json, slide=study.slides),
@@ -44,7 +27,5 @@ rule screen:
         },
         options=options("screen"),
         code=code("screen"),
-    message:
-        "Joining layouts, fitting dose response, judging quality"
     script:
         "../scripts/screen.py"

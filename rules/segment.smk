@@ -1,4 +1,5 @@
 rule segment:
+    """Find the objects in one channel of a slide."""
     input:
         spots=rules.crop_spots.output.spots,
     output:
@@ -19,7 +20,5 @@ rule segment:
         options=options("segment"),
         gpu=study.config.gpu,
         code=code("segment"),
-    message:
-        "Finding the objects in channel {wildcards.channel} of {wildcards.slide}"
     script:
         "../scripts/segment.py"

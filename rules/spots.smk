@@ -1,4 +1,5 @@
 rule crop_spots:
+    """Cut the spots out of a slide."""
     input:
         slide=rules.tile.output.slide,
         json=rules.detect_grid.output.json,
@@ -18,13 +19,12 @@ rule crop_spots:
     params:
         margin=study.config.spots.margin,
         code=code("crop_spots"),
-    message:
-        "Cutting the spots out of {wildcards.slide}"
     script:
         "../scripts/crop_spots.py"
 
 
 rule export_plate:
+    """Write a slide as an OME-Zarr plate, one well a spot."""
     input:
         spots=rules.crop_spots.output.spots,
         labels=lambda wildcards: expand(
@@ -46,7 +46,5 @@ rule export_plate:
         channels=lambda wildcards: segmented(wildcards.slide),
         ngff_version=study.config.tile.ngff_version,
         code=code("export_plate"),
-    message:
-        "Writing {wildcards.slide} as an OME-Zarr plate, one well a spot"
     script:
         "../scripts/export_plate.py"

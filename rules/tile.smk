@@ -1,4 +1,5 @@
 rule tile:
+    """Tile a slide into an OME-Zarr pyramid."""
     input:
         slide=rules.ingest.output.slide,
         version=rules.version_raw.output.version,
@@ -17,7 +18,5 @@ rule tile:
     params:
         options=options("tile"),
         code=code("tile"),
-    message:
-        "Tiling {wildcards.slide} into an OME-Zarr pyramid"
     script:
         "../scripts/tile.py"

@@ -3,6 +3,7 @@ localrules:
 
 
 rule version_raw:
+    """Write down which version of the raw images of a slide is used."""
     input:
         slide=rules.ingest.output.slide,
     output:
@@ -19,7 +20,5 @@ rule version_raw:
     params:
         versioning=study.config.versioning,
         code=code("version_raw"),
-    message:
-        "Writing down which version of the raw images of {wildcards.slide} is used"
     script:
         "../scripts/version_raw.py"

@@ -10,10 +10,12 @@ if __name__ == "__main__":
     with running(snakemake):
         channels = [Channel(**channel) for channel in snakemake.params.channels]
         raw = Path(snakemake.output.slide).parent
-        sources = {channel.channel: Path(channel.path) for channel in channels}
-        if not all(source.exists() for source in sources.values()):
-            # The landing folder was cleared after an earlier run: take the copies in place.
-            sources = {name: raw / file for name, file in snakemake.params.ingested.items()}
+        # Where the landing folder was cleared after an earlier run, the copies are taken in place.
+        copies = snakemake.params.copies
+        sources = {
+            channel.channel: raw / copies[channel.channel] if copies else Path(channel.path)
+            for channel in channels
+        }
         ingest_slide(
             snakemake.wildcards.slide,
             channels,

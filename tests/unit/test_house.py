@@ -86,7 +86,7 @@ def test_each_rule_has_its_script_log_and_resources(repository):
     for name, text in working.items():
         assert f'"../scripts/{name}.py"' in text, name
         assert f'code=code("{name}")' in text, name
-        for needed in ("log:", "threads:", "mem_mb=", "runtime=", "message:", "conda:"):
+        for needed in ("log:", "threads:", "mem_mb=", "runtime=", "conda:"):
             assert needed in text, f"{name} lacks {needed}"
         assert f'"logs/{name}/' in text, name
 
