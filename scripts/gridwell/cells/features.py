@@ -212,9 +212,7 @@ def _pixels_inside(hulls: list[Array], height: int) -> Array:
     edge = np.repeat(np.arange(rows.size), rows)
     row = np.arange(edge.size) - np.repeat(np.cumsum(rows) - rows, rows) + first[edge]
     rise = (lower[:, 1] - upper[:, 1])[edge]
-    across = upper[edge, 0] * rise + (lower[:, 0] - upper[:, 0])[edge] * (
-        2 * row - upper[edge, 1]
-    )
+    across = upper[edge, 0] * rise + (lower[:, 0] - upper[:, 0])[edge] * (2 * row - upper[edge, 1])
     key = of[edge] * height + row
     groups, inverse = np.unique(key, return_inverse=True)
     smallest = np.full(groups.size, np.iinfo(np.int64).max)

@@ -54,12 +54,14 @@ class LabelWriter:
         self._written: set[int] = set()
         self._stack = ExitStack()
         self._array: Any = None
+        self._group: Any = None
 
     def __enter__(self) -> Self:
         """Create the store under a temporary name."""
         part = self._stack.enter_context(whole(self._path))
         group = zarr.open_group(part, mode="w", zarr_format=3)
         group.attrs.update({"gridwell": self._attrs})
+        self._group = group
         _, h, w = self._shape
         self._array = create_array(
             group,
@@ -78,6 +80,11 @@ class LabelWriter:
             raise ValueError(f"spots {start} to {start + len(block)} are not whole grid rows")
         self._array[start : start + len(block)] = block
         self._written.update(range(start // self._cols, (start + len(block)) // self._cols))
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the attributes that are known only once spots were worked on."""
+        self._attrs |= facts
+        self._group.attrs.update({"gridwell": self._attrs})
 
     def __exit__(
         self,
