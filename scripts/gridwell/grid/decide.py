@@ -1,0 +1,502 @@
+"""Decisions: which rows and columns the grid has, and what else it could be.
+
+A grid is never called ok while another one explains the image about as well: lines that may
+lie off the image, empty outer lines, formats that are one line larger, spots just outside.
+Each such doubt lowers the confidence and names what would settle it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from gridwell.config.models import Carrier, GridOptions, GridOverride
+from gridwell.grid import evidence
+from gridwell.grid.evidence import Cells, Extent, Odds, Template
+from gridwell.grid.lattice import Array, Basis
+
+#: Formats so common that seeing one whole is evidence by itself (SLAS plates, 672-spot slides).
+FORMATS = ((4, 6), (6, 8), (8, 12), (16, 24), (32, 48), (14, 48))
+_SMALLEST_SURE = 48
+# Nats between two placements of a grid of known size that settle it.
+_DECISIVE = 6.0
+_DOUBT = 0.4
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Rows and columns as far as they are known, and who says so."""
+
+    rows: int | None = None
+    cols: int | None = None
+    source: str = ""
+
+
+def dims(options: GridOptions, carrier: Carrier | None, override: GridOverride | None) -> Dims:
+    """Override before carrier before options, each number for itself."""
+    rows = cols = None
+    sources = []
+    for name, who in (("override", override), ("carrier", carrier), ("options", options)):
+        if who is None:
+            continue
+        if (rows is None and who.rows is not None) or (cols is None and who.cols is not None):
+            sources.append(name)
+        rows = rows if rows is not None else who.rows
+        cols = cols if cols is not None else who.cols
+    return Dims(rows, cols, " and ".join(sources))
+
+
+@dataclass
+class Verdict:
+    """Outcome of a decision.
+
+    Attributes
+    ----------
+    extent
+        Chosen lines, in the indices of the cells; may reach beyond them. None: no grid.
+    confidence
+        0..1.
+    reason
+        All doubts in one sentence.
+    open
+        Whether several placements are equally good, however good the fit.
+    fixed
+        Whether a person named the size or the place.
+    margins
+        Nats by which each one-step change explains the image worse.
+    """
+
+    extent: Extent | None
+    confidence: float = 0.0
+    reason: str = ""
+    open: bool = False
+    fixed: bool = False
+    margins: dict[str, float] = field(default_factory=dict)
+
+
+def ramp(value: float, low: float, high: float) -> float:
+    """0 at `low`, 1 at `high`, straight between; `low` may be the larger."""
+    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
+
+
+def decide(
+    cells: Cells,
+    extent: Extent,
+    odds: Odds,
+    *,
+    dims: Dims,
+    threshold: float,
+    image_shape: tuple[int, ...],
+    anchors: dict[tuple[int, int], Array],
+    pitch: Basis,
+    spot: Template,
+    rms: float,
+    purity: float,
+    steps: tuple[tuple[int, ...], tuple[int, ...]],
+    carrier: Carrier | None,
+) -> Verdict:
+    """Choose the lines of the grid and weigh the alternatives.
+
+    Parameters
+    ----------
+    cells
+        Positions with a ring around the visible grid.
+    extent
+        Lines that show spots.
+    odds
+        Chances of a hit inside and outside.
+    dims
+        Rows and columns as far as known.
+    threshold
+        Score from which a position shows a spot.
+    image_shape
+        Height and width of the searched image.
+    anchors
+        Named spots and where they were clicked.
+    pitch
+        Vectors of the lattice.
+    spot, rms, purity
+        Template, scatter around the nodes (pitches), part of the candidates explained.
+    steps
+        Columns and rows that begin a block, in the indices of the cells.
+    carrier
+        Known carrier, for its blocks.
+    """
+    hits = (cells.score >= threshold) & cells.inside
+    doubts: list[tuple[float, str]] = []
+    seen = extent
+    wide = _Sides(cells, extent, pitch, spot, image_shape)
+    standard = _standard(extent.rows, extent.cols)
+    row_range, rows_open = _axis(
+        0, hits, cells, seen, odds, dims.rows, steps[1], _sizes(carrier, 0), anchors, doubts
+    )
+    col_range, cols_open = _axis(
+        1, hits, cells, seen, odds, dims.cols, steps[0], _sizes(carrier, 1), anchors, doubts
+    )
+    extent = Extent(row_range[0], row_range[1], col_range[0], col_range[1])
+    if extent.rows < 1 or extent.cols < 1:
+        return Verdict(None, reason="the named spots do not fit the image")
+    free_rows = dims.rows is None
+    free_cols = dims.cols is None
+    if free_rows or free_cols:
+        _free_doubts(hits, cells, seen, wide, standard, dims, anchors, doubts)
+    lines = _clipped_evidence(hits, cells, extent, odds)
+    quality = _quality(hits, cells, seen, spot, rms, purity, doubts)
+    known_axes = [a for a, n in (("row", dims.rows), ("col", dims.cols)) if n is None]
+    sure = _edges_sure(lines, known_axes, anchors, doubts)
+    confidence = quality * sure
+    for factor, _ in doubts:
+        confidence *= factor
+    reason = "; ".join(text for _, text in doubts)
+    if not reason and confidence < 0.999:
+        reason = "the fit is weak"
+    return Verdict(
+        extent,
+        confidence=round(float(np.clip(confidence, 0, 1)), 4),
+        reason=reason,
+        open=rows_open or cols_open,
+        fixed="override" in dims.source or bool(anchors),
+        margins=evidence.margins(lines),
+    )
+
+
+def _sizes(carrier: Carrier | None, axis: int) -> tuple[int, ...]:
+    if carrier is None:
+        return ()
+    return carrier.block_rows if axis == 0 else carrier.block_cols
+
+
+_NAMES = (("row", "rows", "top", "bottom"), ("column", "cols", "left", "right"))
+
+
+def _axis(
+    axis: int,
+    hits: npt.NDArray[np.bool_],
+    cells: Cells,
+    seen: Extent,
+    odds: Odds,
+    wanted: int | None,
+    steps: Sequence[int],
+    sizes: tuple[int, ...],
+    anchors: dict[tuple[int, int], Array],
+    doubts: list[tuple[float, str]],
+) -> tuple[tuple[int, int], bool]:
+    """First and last line along one axis, and whether that remains open."""
+    low, high = (seen.row0, seen.row1) if axis == 0 else (seen.col0, seen.col1)
+    word, option, _, _ = _NAMES[axis]
+    start = _anchored(axis, cells, anchors, doubts)
+    count = high - low + 1
+    if start is not None:
+        last = start + wanted - 1 if wanted else high
+        if (start > low or last < high) and last >= start:
+            doubts.append((_DOUBT, f"spots show outside the {option} that the named spots leave"))
+        return (start, last), False
+    if wanted is None:
+        return (low, high), False
+
+    def value(first: int) -> float:
+        return sum(_line(axis, k, hits, cells, seen, odds) for k in range(first, first + wanted))
+
+    if count > wanted:
+        starts = list(range(low, high - wanted + 2))
+    else:
+        starts = [
+            s
+            for s in range(high - wanted + 1, low + 1)
+            if all(
+                _in_image(axis, k, cells, seen)
+                for k in range(s, s + wanted)
+                if not low <= k <= high
+            )
+        ]
+        by_blocks = [s for s in starts if _fits_blocks(s, steps, sizes)] if sizes else starts
+        starts = by_blocks or starts
+    if not starts:
+        doubts.append(
+            (_DOUBT, f"{wanted} {option} do not fit into the image ({count} show): check the size")
+        )
+        first = (low + high - wanted + 1) // 2
+        return (first, first + wanted - 1), True
+    values = [value(s) for s in starts]
+    middle = (hits.shape[axis] - wanted) / 2
+    ranked = sorted(
+        range(len(starts)), key=lambda i: (-round(values[i], 6), abs(starts[i] - middle))
+    )
+    best = starts[ranked[0]]
+    if count > wanted:
+        dropped = [k for k in range(low, high + 1) if not best <= k < best + wanted]
+        if any(_line(axis, k, hits, cells, seen, odds) > 3 for k in dropped):
+            doubts.append((_DOUBT, f"{count} {option} show, {wanted} are expected: check {option}"))
+    close = [s for s, v in zip(starts, values, strict=True) if v > max(values) - _DECISIVE]
+    if len(close) > 1:
+        side = " or ".join(sorted({f"{max(close) - s + 1}" for s in close}))
+        doubts.append(
+            (
+                _DOUBT,
+                f"{count} of {wanted} {option} show: the first {word} that shows could be "
+                f"number {side}; give origin or one corner in an override",
+            )
+        )
+        return (best, best + wanted - 1), True
+    return (best, best + wanted - 1), False
+
+
+def _anchored(
+    axis: int,
+    cells: Cells,
+    anchors: dict[tuple[int, int], Array],
+    doubts: list[tuple[float, str]],
+) -> int | None:
+    """Line of the cells that is line 0 of the grid by the named spots."""
+    starts = []
+    for place, xy in anchors.items():
+        distance = np.hypot(*np.moveaxis(cells.nodes - xy, -1, 0))
+        at = np.unravel_index(int(np.argmin(distance)), distance.shape)
+        step = np.hypot(*(cells.nodes[0, 1] - cells.nodes[0, 0]))
+        if distance[at] > 0.45 * step:
+            doubts.append((_DOUBT, "a named spot does not lie on the lattice that shows"))
+            continue
+        starts.append(int(at[axis]) - place[axis])
+    if not starts:
+        return None
+    if len(set(starts)) > 1:
+        doubts.append((_DOUBT, "the named spots do not fit the lattice that shows"))
+    return int(np.median(starts))
+
+
+def _line(
+    axis: int, k: int, hits: npt.NDArray[np.bool_], cells: Cells, seen: Extent, odds: Odds
+) -> float:
+    if not 0 <= k < hits.shape[axis]:
+        return 0.0
+    part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
+    at = (k, part) if axis == 0 else (part, k)
+    return odds.line(hits[at], cells.inside[at])
+
+
+def _in_image(axis: int, k: int, cells: Cells, seen: Extent) -> bool:
+    """Whether at least half of a line's centres lie in the image."""
+    if not 0 <= k < cells.inside.shape[axis]:
+        return False
+    part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
+    at = (k, part) if axis == 0 else (part, k)
+    return bool(cells.inside[at].mean() >= 0.5)
+
+
+def _fits_blocks(start: int, steps: Sequence[int], sizes: tuple[int, ...]) -> bool:
+    edges = set(np.cumsum(sizes)[:-1].tolist())
+    return all(k - start in edges for k in steps)
+
+
+# ---------------------------------------------------------------- size not known
+
+
+class _Sides:
+    """Room between the outer lines and the image's border, in pitches."""
+
+    def __init__(
+        self,
+        cells: Cells,
+        extent: Extent,
+        basis: Basis,
+        spot: Template,
+        image_shape: tuple[int, ...],
+    ) -> None:
+        e = extent
+        n = cells.nodes
+        mid_row, mid_col = (e.row0 + e.row1) // 2, (e.col0 + e.col1) // 2
+        self.top = _room(n[e.row0, mid_col], -basis.v, image_shape)
+        self.bottom = _room(n[e.row1, mid_col], basis.v, image_shape)
+        self.left = _room(n[mid_row, e.col0], -basis.u, image_shape)
+        self.right = _room(n[mid_row, e.col1], basis.u, image_shape)
+        self.spot = spot.size
+        h, w = image_shape[:2]
+
+        def closed(nodes: Array, inward: Array) -> bool:
+            near = nodes + inward
+            good = (
+                (near[:, 0] >= 0)
+                & (near[:, 1] >= 0)
+                & (near[:, 0] <= w - 1)
+                & (near[:, 1] <= h - 1)
+            )
+            return bool(good.mean() >= 0.6)
+
+        rows, cols = slice(e.row0, e.row1 + 1), slice(e.col0, e.col1 + 1)
+        dx, dy = 0.25 * spot.size[0] * basis.u, 0.25 * spot.size[1] * basis.v
+        self.closed = {
+            "top": closed(n[e.row0, cols] - basis.v, dy),
+            "bottom": closed(n[e.row1, cols] + basis.v, -dy),
+            "left": closed(n[rows, e.col0] - basis.u, dx),
+            "right": closed(n[rows, e.col1] + basis.u, -dx),
+        }
+
+    @property
+    def framed(self) -> bool:
+        """Whether the image was made for this grid: alike on opposite sides, no cell cut."""
+        return (
+            abs(self.top - self.bottom) < 0.15
+            and abs(self.left - self.right) < 0.15
+            and min(self.top, self.bottom, self.left, self.right) > 0.48
+        )
+
+
+def _room(start: Array, step: Array, image_shape: tuple[int, ...]) -> float:
+    h, w = image_shape[:2]
+    best = np.inf
+    for x, d, top in ((start[0], step[0], w - 0.5), (start[1], step[1], h - 0.5)):
+        if d > 1e-9:
+            best = min(best, (top - x) / d)
+        elif d < -1e-9:
+            best = min(best, (x + 0.5) / -d)
+    return float(max(best, 0.0))
+
+
+def _standard(rows: int, cols: int) -> bool:
+    return (rows, cols) in FORMATS or (cols, rows) in FORMATS
+
+
+def _larger_format(rows: int, cols: int) -> tuple[int, int] | None:
+    """A common format that the grid would be with one or two more empty lines on one side."""
+    for a, b in FORMATS:
+        for r, c in ((a, b), (b, a)):
+            extra = (r - rows, c - cols)
+            if sorted(extra) in ([0, 1], [0, 2]):
+                return r, c
+    return None
+
+
+def _free_doubts(
+    hits: npt.NDArray[np.bool_],
+    cells: Cells,
+    seen: Extent,
+    sides: _Sides,
+    standard: bool,
+    dims: Dims,
+    anchors: dict[tuple[int, int], Array],
+    doubts: list[tuple[float, str]],
+) -> None:
+    """Doubts that only arise where rows or columns are inferred."""
+    inner = seen.cut(hits)
+    total = seen.rows * seen.cols
+    missing = float((total - inner.sum() + 1) / (total + 2))
+    sure_format = standard and total >= _SMALLEST_SURE and dims.rows is None and dims.cols is None
+    spare = _larger_format(seen.rows, seen.cols)
+    if spare and not standard and dims.rows is None and dims.cols is None:
+        doubts.append(
+            (
+                _DOUBT,
+                f"{seen.rows} x {seen.cols} spots show; with empty outer lines it would be the "
+                f"common format {spare[0]} x {spare[1]}: give rows and cols, or the carrier",
+            )
+        )
+    if inner.sum() < 7:
+        doubts.append((_DOUBT, "fewer than 7 spots show: give rows and cols, or the carrier"))
+    for axis, free in ((0, dims.rows is None), (1, dims.cols is None)):
+        if not free:
+            continue
+        word, option, low_side, high_side = _NAMES[axis]
+        across = seen.cols if axis == 0 else seen.rows
+        if not inner.any(axis=1 - axis).all() and not standard:
+            doubts.append(
+                (_DOUBT, f"a {word} inside is empty, so that outer ones may be: give {option}")
+            )
+        if 2 * missing**across > 0.06:
+            doubts.append(
+                (_DOUBT, f"so many spots are missing that a whole {word} may be: give {option}")
+            )
+        for side in (low_side, high_side):
+            if not sides.closed[side] and not sure_format and not sides.framed:
+                doubts.append(
+                    (
+                        _DOUBT,
+                        f"the image ends at the {side} of the grid, where more {option} may "
+                        f"follow: give {option}, or the carrier",
+                    )
+                )
+        a, b = getattr(sides, low_side), getattr(sides, high_side)
+        if abs(a - b) >= 0.7 and not sure_format and not anchors:
+            large = low_side if a > b else high_side
+            doubts.append(
+                (
+                    _DOUBT,
+                    f"the grid lies off the middle, with room for more {option} at the {large}: "
+                    f"give {option}, or the carrier",
+                )
+            )
+
+
+def _clipped_evidence(
+    hits: npt.NDArray[np.bool_], cells: Cells, extent: Extent, odds: Odds
+) -> dict[str, float]:
+    """Evidence of the outer lines, for an extent that may reach beyond the cells."""
+    pad = [
+        max(0, -extent.row0) + 1,
+        max(0, extent.row1 - hits.shape[0] + 1) + 1,
+        max(0, -extent.col0) + 1,
+        max(0, extent.col1 - hits.shape[1] + 1) + 1,
+    ]
+    width = ((pad[0], pad[1]), (pad[2], pad[3]))
+    moved = Extent(
+        extent.row0 + pad[0], extent.row1 + pad[0], extent.col0 + pad[2], extent.col1 + pad[2]
+    )
+    return evidence.line_evidence(np.pad(hits, width), np.pad(cells.inside, width), moved, odds)
+
+
+def _quality(
+    hits: npt.NDArray[np.bool_],
+    cells: Cells,
+    seen: Extent,
+    spot: Template,
+    rms: float,
+    purity: float,
+    doubts: list[tuple[float, str]],
+) -> float:
+    """How well the lattice explains what shows, 0..1."""
+    inner = seen.cut(hits)
+    likeness = float(np.median(seen.cut(cells.likeness)[inner])) if inner.any() else 0.0
+    parts = {
+        "the spots scatter around the lattice": ramp(rms, 0.18, 0.05),
+        "the spots do not look alike": ramp(likeness, 0.2, 0.7),
+        "many positions show no spot": ramp(float(inner.mean()), 0.2, 0.6),
+        "much in the image is not explained by the grid": ramp(purity, 0.3, 0.8),
+        "spots and gaps are hard to tell apart": ramp(spot.isolation, 0.1, 0.5),
+    }
+    for text, part in parts.items():
+        if part < 0.75:
+            doubts.append((1.0, text))
+    return float(np.prod(list(parts.values())))
+
+
+def _edges_sure(
+    lines: dict[str, float],
+    free: list[str],
+    anchors: dict[tuple[int, int], Array],
+    doubts: list[tuple[float, str]],
+) -> float:
+    """How clearly the outer lines belong to the grid and the next ones do not, 0..1."""
+    if anchors:
+        return 1.0
+    sure = 1.0
+    for axis in free:
+        for side in ("first", "last"):
+            inner = lines[f"{side}_{axis}"]
+            outer = -lines[f"outer_{side}_{axis}"]
+            part = 1 - float(np.exp(-max(inner, 0.0) / 3))
+            if part < 0.75:
+                doubts.append((1.0, f"few spots show in the {side} {_word(axis)}"))
+            # An outer line that lies off the image says nothing; its side is doubted elsewhere.
+            if outer != 0:
+                rest = 1 - float(np.exp(-max(outer, 0.0) / 2))
+                if rest < 0.75:
+                    doubts.append((1.0, f"spots show outside the {side} {_word(axis)}"))
+                part *= rest
+            sure = min(sure, part)
+    return sure
+
+
+def _word(axis: str) -> str:
+    return "row" if axis == "row" else "column"

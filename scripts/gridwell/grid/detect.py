@@ -1,0 +1,509 @@
+"""Grid detection: image in, grid and how sure it is out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gridwell.config.models import Carrier, GridOptions, GridOverride
+from gridwell.config.spots import row_letters, spot_name
+from gridwell.grid import decide, elements, evidence, lattice
+from gridwell.grid.decide import Dims, Verdict
+from gridwell.grid.elements import Candidates, Image
+from gridwell.grid.evidence import Cells, Extent, Odds, Template
+from gridwell.grid.lattice import Array, Basis, Lattice, Limits
+from gridwell.grid.model import Grid
+from gridwell.grid.overrides import Known, understand
+
+# Hypotheses whose lattice is fitted in full, and of those whose cells are compared.
+_FITTED = 24
+_WEIGHED = 10
+# Lines beyond the members' that are looked at.
+RING = 3
+
+
+def detect_grid(
+    image: npt.NDArray[np.generic],
+    *,
+    scale: float,
+    options: GridOptions,
+    carrier: Carrier | None = None,
+    carrier_name: str | None = None,
+    override: GridOverride | None = None,
+    pixel_size_um: float | None = None,
+    size: tuple[int, int] | None = None,
+) -> Grid:
+    """Find the grid of spots in a gray image.
+
+    Candidate spots of many scales and both polarities are explained by a lattice each; the
+    lattice that explains the image best is taken, its extent is decided by evidence, and what
+    cannot be decided is said. A position that shows no spot is kept and marked.
+
+    Parameters
+    ----------
+    image
+        Gray overview (h, w), any number type.
+    scale
+        Slide pixels per image pixel: full = (p + 0.5) * scale - 0.5.
+    options
+        Options of the study; ``max_angle``, ``polarity``, ``rows``, ``cols``, ``min_confidence``.
+    carrier, carrier_name
+        Known carrier of the slide.
+    override
+        What a person fixed; wins over the carrier, which wins over the options.
+    pixel_size_um
+        Size of a slide pixel; with the carrier's pitch it narrows the search.
+    size
+        Width and height of the slide in pixels, where the overview was rounded.
+
+    Returns
+    -------
+    The grid; its status is ``failed`` where none is found.
+
+    Raises
+    ------
+    InputError
+        If the override contradicts itself.
+    """
+    known = understand(override, scale)
+    dims = decide.dims(options, carrier, override)
+    h, w = image.shape[:2]
+    full = size or (round(w * scale), round(h * scale))
+    job = _Job(scale, full, carrier, carrier_name, override, pixel_size_um, dims, known)
+    gray = elements.normalise(image) if image.ndim == 2 else None
+    if dims.rows and dims.cols:
+        nodes = known.nodes(dims.rows, dims.cols)
+        if nodes is not None and known.basis is not None:
+            return _taken(job, gray, nodes, known.basis, options)
+    if gray is None:
+        return job.failed("the image is blank")
+    found = search(gray, job.limits(options), options.polarity, dims)
+    if found is None:
+        return job.failed(
+            "no lattice of spots was found; give rows, cols and corners in an override"
+        )
+    return _judged(job, gray, found, options)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A lattice with what the image says of it.
+
+    Attributes
+    ----------
+    cells
+        All nodes from RING lines before the first member to RING lines after the last.
+    first
+        Column and row index of the first of these lines.
+    extent
+        Of the grid, in `cells`.
+    threshold
+        Score from which a position shows a spot.
+    """
+
+    candidates: Candidates
+    lattice: Lattice
+    template: Template
+    cells: Cells
+    first: tuple[int, int]
+    extent: Extent
+    odds: Odds
+    threshold: float
+    purity: float
+    quality: float
+
+
+def search(image: Image, limits: Limits, polarity: str, dims: Dims) -> Found | None:
+    """The lattice that explains the image best, of all scales and both polarities."""
+    ranked: list[tuple[float, int, Candidates, Basis]] = []
+    for number, candidates in enumerate(elements.hypotheses(image, polarity)):
+        for support, basis in lattice.find_bases(candidates.points, limits):
+            if support > 0.1:
+                rank = support * len(candidates.points) ** 0.25
+                ranked.append((rank, number, candidates, basis))
+    ranked.sort(key=lambda item: (-item[0], item[1]))
+    fitted: list[tuple[float, int, Candidates, Lattice]] = []
+    seen: set[tuple[int, ...]] = set()
+    for _, number, candidates, basis in ranked:
+        if len(fitted) >= _FITTED:
+            break
+        key = (candidates.polarity, *(round(float(x)) for x in (*basis.u, *basis.v)))
+        key = (*key, len(candidates.points) // 20)
+        if key in seen:
+            continue
+        seen.add(key)
+        built = lattice.build(candidates.points, basis)
+        if built is None or built.rms > 0.2:
+            continue
+        share = len(built.member) / len(candidates.points)
+        c0, c1, r0, r1 = built.bounds
+        full = len(built.member) / ((c1 - c0 + 1) * (r1 - r0 + 1))
+        worth = share**0.5 * full**0.5 * (1 - built.rms / 0.25) * len(built.member) ** 0.15
+        fitted.append((worth, number, candidates, built))
+    fitted.sort(key=lambda item: (-item[0], item[1]))
+    weighed = []
+    for _, _, candidates, built in fitted[:_WEIGHED]:
+        found = weigh(image, candidates, built, dims)
+        if found is not None:
+            weighed.append(found)
+    return max(weighed, key=lambda f: f.quality, default=None)
+
+
+def weigh(image: Image, candidates: Candidates, built: Lattice, dims: Dims) -> Found | None:
+    """Compare a lattice with the image: extent, odds, quality."""
+    c0, c1, r0, r1 = built.bounds
+    if (c1 - c0 + 1) * (r1 - r0 + 1) > 20_000:
+        return None
+    first = (c0 - RING, r0 - RING)
+    cols, rows = np.meshgrid(np.arange(first[0], c1 + RING + 1), np.arange(first[1], r1 + RING + 1))
+    nodes = built.predict(cols, rows)
+    member = np.zeros(cols.shape, bool)
+    member[built.index[:, 1] - first[1], built.index[:, 0] - first[0]] = True
+    spot = evidence.template(image, nodes[member], built.basis, candidates.polarity)
+    cells = evidence.weigh(image, nodes, built.basis, spot)
+    score = cells.score
+    threshold = max(0.2, 0.5 * float(np.median(score[member])))
+    hits = (score >= threshold) & cells.inside
+    strong = candidates.strength >= 0.4 * np.median(candidates.strength[built.member])
+    stray = strong.copy()
+    stray[built.member] = False
+    area = built.basis.pitch**2
+    nodes_in_image = max(image.size / area, 20.0)
+    accident = float(np.clip(0.25 * (stray.sum() + 0.5) / nodes_in_image, 1e-4, 0.3))
+    extent = Extent(RING, rows.shape[0] - 1 - RING, RING, rows.shape[1] - 1 - RING)
+    odds = Odds(0.7, accident)
+    for _ in range(3):
+        extent = evidence.trim(hits, cells.inside, extent, odds)
+        inside = extent.cut(cells.inside)
+        rate = extent.cut(hits).sum() / max(inside.sum(), 1)
+        odds = Odds(float(np.clip(rate, 0.35, 0.97)), accident)
+    if extent.rows < 2 or extent.cols < 2:
+        return None
+    kept = extent.cut(hits)
+    corners = extent.cut(nodes)
+    hull = cv2.convexHull(corners.reshape(-1, 2).astype(np.float32))
+    within = np.array(
+        [
+            cv2.pointPolygonTest(hull, (float(x), float(y)), True) > -0.4 * built.basis.pitch
+            for x, y in candidates.points[strong]
+        ]
+    )
+    explained = np.zeros(len(candidates.points), bool)
+    explained[built.member] = True
+    purity = float(explained[strong][within].mean()) if within.any() else 0.0
+    occupied = float(kept.mean())
+    likeness = float(np.median(extent.cut(cells.likeness)[kept])) if kept.any() else 0.0
+    share = float(explained[strong].mean())
+    quality = (
+        purity
+        * share**0.3
+        * occupied**0.5
+        * max(0.0, 1 - built.rms / 0.25)
+        * max(likeness, 0.0)
+        * float(np.clip(spot.isolation, 0.05, 0.6))
+        * len(kept[kept]) ** 0.15
+    )
+    for n, wanted in ((extent.rows, dims.rows), (extent.cols, dims.cols)):
+        if wanted and not wanted / 2 <= n <= wanted + 1:
+            quality *= 0.5
+    return Found(candidates, built, spot, cells, first, extent, odds, threshold, purity, quality)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is known before looking, and how to make a Grid of positions."""
+
+    scale: float
+    size: tuple[int, int]
+    carrier: Carrier | None
+    carrier_name: str | None
+    override: GridOverride | None
+    pixel_size_um: float | None
+    dims: Dims
+    known: Known
+
+    def limits(self, options: GridOptions) -> Limits:
+        pitch = self.known.pitch
+        slack = 0.06
+        if pitch is None and self.carrier is not None and self.pixel_size_um is not None:
+            if self.carrier.pitch_um is not None:
+                unit = self.pixel_size_um * self.scale
+                pitch = (self.carrier.pitch_um[0] / unit, self.carrier.pitch_um[1] / unit)
+                slack = 0.15
+        if self.known.angle is not None:
+            return Limits(self.known.angle, 1.5, pitch, slack)
+        return Limits(0.0, options.max_angle, pitch, slack)
+
+    def full(self, xy: Array) -> Array:
+        """Slide pixels of image pixels."""
+        return (xy + 0.5) * self.scale - 0.5
+
+    def failed(self, reason: str) -> Grid:
+        return Grid("failed", reason, 0.0, carrier=self.carrier_name, image=self.size)
+
+    def spot_size(self, basis: Basis, spot: Template | None) -> tuple[str, float, float]:
+        """Outline, width and height of a spot in slide pixels: as told, else as measured."""
+        pitch = np.array([np.hypot(*basis.u), np.hypot(*basis.v)]) * self.scale
+        size = pitch * (spot.size if spot is not None else (0.66, 0.66))
+        shape = spot.shape if spot is not None else "round"
+        if self.carrier is not None:
+            shape = self.carrier.shape or shape
+            if spot is None and self.carrier.spot_um is not None:
+                if self.carrier.pitch_um is not None:
+                    size = pitch * np.array(self.carrier.spot_um) / self.carrier.pitch_um
+        if self.override is not None and self.override.spot is not None:
+            size = np.array(self.override.spot)
+        return shape, float(size[0]), float(size[1])
+
+    def grid(
+        self,
+        *,
+        status: str,
+        reason: str,
+        confidence: float,
+        nodes: Array,
+        basis: Basis,
+        spot: Template | None,
+        score: Array,
+        found: npt.NDArray[np.bool_],
+        merged: npt.NDArray[np.bool_],
+        margins: dict[str, float],
+        steps: tuple[tuple[int, ...], tuple[int, ...]],
+        origin: Array,
+    ) -> Grid:
+        rows, cols = nodes.shape[:2]
+        where = self.full(nodes)
+        shape, width, height = self.spot_size(basis, spot)
+        table = _table(where, width, height, found, score, merged, self.size)
+        a1 = self.full(origin)
+        u, v = basis.u * self.scale, basis.v * self.scale
+        known = self.carrier is not None or bool(self.known.anchors)
+        source = "override" if self.known.anchors else "carrier" if self.carrier else "unknown"
+        return Grid(
+            status=status,
+            reason=reason,
+            confidence=confidence,
+            rows=rows,
+            cols=cols,
+            pitch=(float(np.hypot(*u)), float(np.hypot(*v))),
+            angle=float(np.degrees(np.arctan2(u[1], u[0]))),
+            origin=(float(a1[0]), float(a1[1])),
+            shape=shape,
+            width=width,
+            height=height,
+            blocks=_blocks(where, steps),
+            carrier=self.carrier_name,
+            margins=margins,
+            orientation={"value": "A1 top left" if known else "unknown", "source": source},
+            image=self.size,
+            table=table,
+        )
+
+
+def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
+    verdict = decide.decide(
+        found.cells,
+        found.extent,
+        found.odds,
+        dims=job.dims,
+        threshold=found.threshold,
+        image_shape=gray.shape,
+        anchors=job.known.anchors,
+        pitch=found.lattice.basis,
+        spot=found.template,
+        rms=found.lattice.rms,
+        purity=found.purity,
+        steps=_local_steps(found),
+        carrier=job.carrier,
+    )
+    e = verdict.extent
+    if e is None:
+        return job.failed(verdict.reason)
+    cols, rows = np.meshgrid(
+        np.arange(e.col0, e.col1 + 1) + found.first[0],
+        np.arange(e.row0, e.row1 + 1) + found.first[1],
+    )
+    nodes = found.lattice.predict(cols, rows)
+    cells = evidence.weigh(gray, nodes, found.lattice.basis, found.template)
+    score = cells.score
+    seen = (score >= found.threshold) & cells.inside
+    if verdict.confidence < options.min_confidence or verdict.open:
+        status = "ambiguous"
+    else:
+        status = "override" if job.override is not None and verdict.fixed else "ok"
+    shifted = nodes + _trusted(cells, seen, found.lattice.basis)[..., None] * cells.shift
+    steps_x, steps_y = _local_steps(found)
+    steps = (
+        tuple(k - e.col0 for k in steps_x if e.col0 < k <= e.col1),
+        tuple(k - e.row0 for k in steps_y if e.row0 < k <= e.row1),
+    )
+    return job.grid(
+        status=status,
+        reason="" if status in ("ok", "override") else verdict.reason,
+        confidence=verdict.confidence,
+        nodes=shifted,
+        basis=found.lattice.basis,
+        spot=found.template,
+        score=score,
+        found=seen,
+        merged=_merged(gray, nodes, seen, found),
+        margins=verdict.margins,
+        steps=steps,
+        origin=nodes[0, 0],
+    )
+
+
+def _local_steps(found: Found) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """First columns and rows of later blocks, counted in `cells`."""
+    return (
+        tuple(k - found.first[0] for k in found.lattice.steps_x),
+        tuple(k - found.first[1] for k in found.lattice.steps_y),
+    )
+
+
+def _trusted(cells: Cells, seen: npt.NDArray[np.bool_], basis: Basis) -> Array:
+    """1 where the measured centre is better than the lattice's, else 0."""
+    far = np.hypot(cells.shift[..., 0], cells.shift[..., 1]) / basis.pitch
+    good = seen & (cells.likeness >= 0.6) & (far <= 0.11)
+    return good.astype(np.float64)
+
+
+def _merged(
+    gray: Image, nodes: Array, seen: npt.NDArray[np.bool_], found: Found
+) -> npt.NDArray[np.bool_]:
+    """Spots that touch a neighbour: the way between them stays at the spots' level."""
+    b = found.lattice.basis
+    sign = found.template.polarity
+    smooth = cv2.GaussianBlur(gray, (0, 0), max(0.06 * b.pitch, 0.5))
+
+    def level(points: Array) -> Array:
+        flat = points.reshape(-1, 2).astype(np.float32)
+        values = cv2.remap(
+            smooth,
+            np.ascontiguousarray(flat[:, 0]).reshape(1, -1)
+            if len(flat) < 30_000
+            else flat[:, 0].reshape(-1, 1)[:30_000],
+            np.ascontiguousarray(flat[:, 1]).reshape(1, -1)
+            if len(flat) < 30_000
+            else flat[:, 1].reshape(-1, 1)[:30_000],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return sign * values.reshape(points.shape[:-1]).astype(np.float64)
+
+    merged = np.zeros(seen.shape, bool)
+    if nodes.shape[0] * nodes.shape[1] >= 30_000:
+        return merged
+    core = level(nodes)
+    ground = level(nodes + 0.5 * b.u + 0.5 * b.v)
+    base = float(np.median(ground))
+    for axis in (0, 1):
+        one = (slice(None), slice(None, -1)) if axis == 0 else (slice(None, -1), slice(None))
+        two = (slice(None), slice(1, None)) if axis == 0 else (slice(1, None), slice(None))
+        if nodes[one].size == 0:
+            continue
+        way = level((nodes[one] + nodes[two]) / 2)
+        high = np.minimum(core[one], core[two])
+        touch = seen[one] & seen[two] & (way - base > 0.6 * (high - base)) & (high > base)
+        merged[one] |= touch
+        merged[two] |= touch
+    return merged
+
+
+def _taken(job: _Job, gray: Image | None, nodes: Array, basis: Basis, options: GridOptions) -> Grid:
+    """A grid as a person fixed it, looked at only to see which spots show."""
+    rows, cols = nodes.shape[:2]
+    score = np.zeros((rows, cols))
+    found = np.zeros((rows, cols), bool)
+    spot = None
+    if gray is not None:
+        signs = {"bright": (1,), "dark": (-1,)}.get(options.polarity, (1, -1))
+        best = 0.0
+        h, w = gray.shape
+        inside = (
+            (nodes[..., 0] >= 0) & (nodes[..., 1] >= 0) & (nodes[..., 0] < w) & (nodes[..., 1] < h)
+        )
+        if inside.any():
+            for sign in signs:
+                one = evidence.template(gray, nodes[inside], basis, sign)
+                cells = evidence.weigh(gray, nodes, basis, one)
+                value = float(np.median(cells.likeness[inside])) * np.clip(one.isolation, 0, 1)
+                if value > best and one.isolation > 0.3:
+                    best, spot, score = value, one, cells.score
+        threshold = max(0.3, 0.5 * float(np.median(score[inside]))) if inside.any() else 1.0
+        found = (score >= threshold) & (best > 0.35)
+    return job.grid(
+        status="override",
+        reason="",
+        confidence=1.0,
+        nodes=nodes,
+        basis=basis,
+        spot=spot,
+        score=score,
+        found=found,
+        merged=np.zeros((rows, cols), bool),
+        margins={},
+        steps=((), ()),
+        origin=nodes[0, 0],
+    )
+
+
+def _table(
+    where: Array,
+    width: float,
+    height: float,
+    found: npt.NDArray[np.bool_],
+    score: Array,
+    merged: npt.NDArray[np.bool_],
+    size: tuple[int, int],
+) -> pd.DataFrame:
+    rows, cols = where.shape[:2]
+    c, r = np.meshgrid(np.arange(cols), np.arange(rows))
+    x, y = where[..., 0].ravel(), where[..., 1].ravel()
+    outside = (x < -0.5) | (y < -0.5) | (x > size[0] - 0.5) | (y > size[1] - 0.5)
+    found = found.ravel() & ~outside
+    flags = []
+    for f, o, m in zip(found, outside, merged.ravel(), strict=True):
+        words = [w for w, on in (("merged", m), ("not_found", not f), ("outside", o)) if on]
+        flags.append(";".join(words))
+    return pd.DataFrame(
+        {
+            "spot": [spot_name(int(i), int(j)) for i, j in zip(r.ravel(), c.ravel(), strict=True)],
+            "row": [row_letters(int(i)) for i in r.ravel()],
+            "col": c.ravel().astype(np.int64) + 1,
+            "x": np.round(x, 4),
+            "y": np.round(y, 4),
+            "width": np.full(rows * cols, round(width, 4)),
+            "height": np.full(rows * cols, round(height, 4)),
+            "found": found,
+            "score": np.round(score.ravel(), 4) + 0.0,
+            "flags": flags,
+        }
+    )
+
+
+def _blocks(
+    where: Array, steps: tuple[tuple[int, ...], tuple[int, ...]]
+) -> tuple[dict[str, float], ...]:
+    rows, cols = where.shape[:2]
+    edges_x = [0, *steps[0], cols]
+    edges_y = [0, *steps[1], rows]
+    return tuple(
+        {
+            "first_row": r0 + 1,
+            "last_row": r1,
+            "first_col": c0 + 1,
+            "last_col": c1,
+            "x": float(where[r0, c0, 0]),
+            "y": float(where[r0, c0, 1]),
+        }
+        for r0, r1 in zip(edges_y, edges_y[1:], strict=False)
+        for c0, c1 in zip(edges_x, edges_x[1:], strict=False)
+    )
+
+
+__all__ = ["Found", "Verdict", "detect_grid", "replace", "search", "weigh"]

@@ -1,0 +1,241 @@
+"""The grid of a slide, and its two files: grid.json and grid.csv."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gridwell.config.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from gridwell.images.spots import SpotFrame
+
+FORMAT = "gridwell-grid/1"
+STATUSES = ("ok", "ambiguous", "failed", "override")
+
+#: Columns of grid.csv.
+#: spot: name, as C7. row: letters. col: from 1. x, y: centre in full-resolution slide pixels;
+#: of a found spot the measured centre where it can be trusted, of others the lattice's.
+#: width, height: of a spot, pixels. found: whether a spot shows there. score: how much the
+#: position looks like the typical spot, 0..1. flags: not_found, outside (beyond the image),
+#: merged (touches a neighbour), joined by semicolons.
+COLUMNS = ("spot", "row", "col", "x", "y", "width", "height", "found", "score", "flags")
+
+
+def empty_table() -> pd.DataFrame:
+    """grid.csv of a grid without positions."""
+    return pd.DataFrame(
+        {
+            "spot": pd.Series(dtype="str"),
+            "row": pd.Series(dtype="str"),
+            "col": pd.Series(dtype="int64"),
+            "x": pd.Series(dtype="float64"),
+            "y": pd.Series(dtype="float64"),
+            "width": pd.Series(dtype="float64"),
+            "height": pd.Series(dtype="float64"),
+            "found": pd.Series(dtype="bool"),
+            "score": pd.Series(dtype="float64"),
+            "flags": pd.Series(dtype="str"),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the spots of a slide are, and how sure that is.
+
+    Attributes
+    ----------
+    status
+        ``ok``; ``ambiguous`` (a grid is given, but another explains the image nearly as well:
+        `reason` says which option would settle it); ``failed`` (no grid); ``override`` (a
+        person fixed what decides it).
+    reason
+        One sentence for people; empty when ok.
+    confidence
+        0..1.
+    rows, cols
+        0 when failed.
+    pitch
+        Spacing of columns and of rows, slide pixels.
+    angle
+        Of the rows, degrees clockwise on screen.
+    origin
+        Centre of A1, slide pixels.
+    shape, width, height
+        Of a spot; ``square`` or ``round``.
+    blocks
+        Parts between gaps: first_row, last_row, first_col, last_col (from 1), x, y (centre of
+        the block's first spot).
+    margins
+        How much worse each one-step shift or resize explains the image, in nats.
+    orientation
+        Value and source of what is known of the grid's A1 corner.
+    image
+        Width and height of the slide, pixels.
+    table
+        Columns of grid.csv, one row for every position, row-major.
+    """
+
+    status: str
+    reason: str
+    confidence: float
+    rows: int = 0
+    cols: int = 0
+    pitch: tuple[float, float] | None = None
+    angle: float | None = None
+    origin: tuple[float, float] | None = None
+    shape: str | None = None
+    width: float | None = None
+    height: float | None = None
+    blocks: tuple[dict[str, float], ...] = ()
+    carrier: str | None = None
+    margins: dict[str, float] = field(default_factory=dict)
+    orientation: dict[str, str] = field(
+        default_factory=lambda: {"value": "unknown", "source": "unknown"}
+    )
+    image: tuple[int, int] = (0, 0)
+    table: pd.DataFrame = field(default_factory=empty_table)
+
+    @property
+    def found(self) -> int:
+        """Number of positions where a spot shows."""
+        return int(self.table["found"].sum())
+
+    def to_json(self, slide: str) -> dict[str, Any]:
+        """Content of grid.json."""
+        point = _xy(self.origin)
+        return {
+            "format": FORMAT,
+            "slide": slide,
+            "status": self.status,
+            "reason": self.reason,
+            "confidence": _short(self.confidence),
+            "rows": self.rows,
+            "cols": self.cols,
+            "found": self.found,
+            "orientation": self.orientation,
+            "pitch": _xy(self.pitch),
+            "angle": _short(self.angle),
+            "origin": point,
+            "spot": {
+                "shape": self.shape,
+                "width": _short(self.width),
+                "height": _short(self.height),
+            },
+            "blocks": [
+                {k: (int(v) if k not in "xy" else _short(v)) for k, v in block.items()}
+                for block in self.blocks
+            ],
+            "carrier": self.carrier,
+            "margins": {k: _short(v) for k, v in self.margins.items()},
+            "image": {"width": self.image[0], "height": self.image[1]},
+        }
+
+    def frame(self, slide: str, pixel_size_um: float | None = None) -> SpotFrame:
+        """What cropping needs to know.
+
+        Raises
+        ------
+        InputError
+            If the grid has no positions.
+        """
+        from gridwell.images.spots import SpotFrame
+
+        if not self.rows or self.angle is None or self.shape is None:
+            raise InputError(
+                Problem(
+                    "grid.json",
+                    f"slide {slide} has no grid ({self.reason})",
+                    f"Write what is known of it to config/overrides/{slide}.yaml",
+                )
+            )
+        return SpotFrame(
+            slide=slide,
+            rows=self.rows,
+            cols=self.cols,
+            spots=tuple(self.table["spot"]),
+            x=self.table["x"].to_numpy(np.float64),
+            y=self.table["y"].to_numpy(np.float64),
+            angle=self.angle,
+            width=float(self.width or 0.0),
+            height=float(self.height or 0.0),
+            shape=self.shape,
+            found=self.table["found"].to_numpy(bool),
+            pixel_size_um=pixel_size_um,
+        )
+
+
+def _short(value: float | None) -> float | None:
+    """Six decimals: the last bits of a fit are noise; never minus zero."""
+    return None if value is None else round(float(value), 6) + 0.0
+
+
+def _xy(point: tuple[float, float] | None) -> dict[str, float | None] | None:
+    return None if point is None else {"x": _short(point[0]), "y": _short(point[1])}
+
+
+def read_grid(json_path: Path, csv_path: Path) -> Grid:
+    """Read grid.json and grid.csv.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read, are not of this format, or do not belong together.
+    """
+    try:
+        data = json.loads(Path(json_path).read_text(encoding="utf-8"))
+        table = pd.read_csv(
+            csv_path, dtype={"spot": "str", "row": "str", "flags": "str"}, keep_default_na=False
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            Problem(str(json_path), f"cannot be read: {error}", "Run detect_grid again")
+        ) from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError(Problem(str(json_path), "is not a grid", f"Its format must be {FORMAT}"))
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing or len(table) != data["rows"] * data["cols"]:
+        raise InputError(
+            Problem(
+                str(csv_path),
+                "does not hold one row for every position of grid.json",
+                "Run detect_grid again",
+            )
+        )
+    if table.empty:
+        table = empty_table()
+    else:
+        table = table[list(COLUMNS)]
+        table["found"] = table["found"].astype("str").str.lower().eq("true")
+        for name in ("x", "y", "width", "height", "score"):
+            table[name] = table[name].astype("float64")
+    spot = data["spot"]
+    return Grid(
+        status=data["status"],
+        reason=data["reason"],
+        confidence=data["confidence"],
+        rows=data["rows"],
+        cols=data["cols"],
+        pitch=_pair(data["pitch"]),
+        angle=data["angle"],
+        origin=_pair(data["origin"]),
+        shape=spot["shape"],
+        width=spot["width"],
+        height=spot["height"],
+        blocks=tuple(data["blocks"]),
+        carrier=data["carrier"],
+        margins=dict(data["margins"]),
+        orientation=dict(data["orientation"]),
+        image=(data["image"]["width"], data["image"]["height"]),
+        table=table,
+    )
+
+
+def _pair(point: dict[str, float] | None) -> tuple[float, float] | None:
+    return None if point is None else (point["x"], point["y"])
