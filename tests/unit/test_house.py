@@ -116,7 +116,9 @@ def test_constraints_pin_every_dependency(repository):
 
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     pinned = {
-        line.lower().split("==")[0] for line in (repository / "constraints.txt").open() if "==" in line
+        line.lower().split("==")[0]
+        for line in (repository / "constraints.txt").open()
+        if "==" in line
     }
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     for requirement in wanted:

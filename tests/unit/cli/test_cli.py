@@ -1,0 +1,102 @@
+"""The command line: examples that work, mistakes that are told, nothing heavy for nothing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from gridwell.cli import main
+from skimage.measure import label
+
+COMMANDS = ["new", "check", "simulate", "grid", "segment", "measure-colour", "verify"]
+
+
+def run(*arguments: str) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_help_has_an_example_that_parses(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    example = re.search(r"example:\n\s+gridwell (.*)", capsys.readouterr().out)
+    from gridwell.cli import _parser
+
+    options = _parser().parse_args(shlex.split(example[1]))
+    assert options.name == command
+
+
+def test_no_command_loads_the_heavy_libraries_in_vain():
+    heavy = ("torch", "datalad", "skimage", "altair", "snakemake")
+    code = f"import sys, gridwell.cli; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("phantom")
+    arguments = ["--rows", "5", "--cols", "7", "--angle", "4", "--seed", "3", "--cells", "15"]
+    assert (
+        run("simulate", "--out", out, *arguments, "--pitch", "140,140", "--spot-size", "100,100")
+        == 0
+    )
+    return out
+
+
+def test_simulate_and_grid_agree(phantom, tmp_path, capsys):
+    (image,) = phantom.glob("*brightfield*")
+    assert run("grid", image, "--out", tmp_path) == 0
+    assert capsys.readouterr().out.startswith("ok: 5 rows x 7 columns")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"grid.json", "grid.csv", "grid.geojson", "grid.png"}
+    found = pd.read_csv(tmp_path / "grid.csv").merge(
+        pd.read_csv(phantom / "truth/grid.csv"), on="spot", suffixes=("", "_true")
+    )
+    assert len(found) == 35
+    assert np.hypot(found.x - found.x_true, found.y - found.y_true).max() < 14
+
+
+def test_segment_writes_labels(phantom, tmp_path, capsys):
+    (image,) = phantom.glob("*nuclei*")
+    out = tmp_path / "labels.tif"
+    assert run("segment", image, "--out", out) == 0
+    labels = tifffile.imread(out)
+    assert labels.shape == tifffile.imread(image).shape
+    count = int(capsys.readouterr().out.split()[0])
+    assert count == labels.max() == len(np.unique(labels)) - 1
+    truth = pd.read_parquet(phantom / "truth/cells.parquet")
+    assert abs(count - len(truth)) < 0.15 * len(truth)
+    assert label(labels > 0).max() > 0.5 * len(truth)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["grid", "nowhere.png", "--out", "out"], "nowhere.png"),
+        (["segment", "nowhere.png", "--out", "out.tif"], "nowhere.png"),
+        (["segment", "nowhere.png", "--out", "out.tif", "--method", "magic"], "--method"),
+        (["measure-colour", "nowhere.png", "--out", "out"], "nowhere.png"),
+        (["simulate", "--out", "out", "--rows", "0"], "--rows"),
+        (["simulate", "--out", "out", "--angle", "steep"], "--angle"),
+        (["simulate", "--study", "out", "--rows", "3"], "--rows"),
+        (["grid", "nowhere.png", "--out", "out", "--carrier", "sbs-97"], "sbs-97"),
+        (["check", "nowhere"], "nowhere"),
+        (["verify", "."], "record"),
+    ],
+)
+def test_mistakes_are_one_message(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.iterdir())
