@@ -10,10 +10,41 @@ from gridwell.report.page import INK, MUTED
 
 # Okabe and Ito's palette, told apart with any colour vision (jfly.uni-koeln.de/color, 2008).
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke", "arrow")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down",
+          "triangle-right", "triangle-left")
+# The shapes in a box of 14 px around 0, for legends outside a chart.
+SHAPE_PATHS = {
+    "circle": "M-4,0A4,4 0 1,1 4,0A4,4 0 1,1 -4,0Z",
+    "square": "M-3.6,-3.6H3.6V3.6H-3.6Z",
+    "triangle-up": "M0,-4.4L4.4,3.6H-4.4Z",
+    "diamond": "M0,-5L4,0L0,5L-4,0Z",
+    "cross": "M-1.5,-4.5H1.5V-1.5H4.5V1.5H1.5V4.5H-1.5V1.5H-4.5V-1.5H-1.5Z",
+    "triangle-down": "M0,4.4L4.4,-3.6H-4.4Z",
+    "triangle-right": "M4.4,0L-3.6,4.4V-4.4Z",
+    "triangle-left": "M-4.4,0L3.6,4.4V-4.4Z",
+}
 STATE_COLOURS = {"live": "#009E73", "dying": "#E69F00", "dead": "#CC4C8B", "inactive": "#B4BBC2"}
 
 Spec = dict[str, Any]
+
+
+def group_colour(index: int) -> str:
+    """Colour of a screen's group."""
+    return OKABE_ITO[index % len(OKABE_ITO)]
+
+
+def group_shape(index: int) -> str:
+    """Shape of a screen's group; colour and shape together repeat after 64 groups."""
+    return SHAPES[(index + index // len(OKABE_ITO)) % len(SHAPES)]
+
+
+def _group_channels(groups: Sequence[str]) -> tuple[Spec, Spec]:
+    """Encode the group in colour and in shape, the same in every chart of a screen."""
+    at = range(len(groups))
+    common = {"field": "group", "type": "nominal", "legend": None}
+    colours = {"domain": list(groups), "range": [group_colour(i) for i in at]}
+    shapes = {"domain": list(groups), "range": [group_shape(i) for i in at]}
+    return {**common, "scale": colours}, {**common, "scale": shapes}
 
 
 def plate_step(rows: int, cols: int, width: int, height: int, largest: int) -> int:
@@ -185,7 +216,7 @@ def plate_map(
     }
 
 
-def composition(data: str, labels: Sequence[str], *, title: str, subtitle: str = "") -> Spec:
+def composition(data: str, labels: Sequence[str], *, title: str) -> Spec:
     """Stack the shares of cell states over the doses of one agent.
 
     `data` holds label (the dose as written), state, order, share and count.
@@ -193,7 +224,7 @@ def composition(data: str, labels: Sequence[str], *, title: str, subtitle: str =
     states = list(STATE_COLOURS)
     return {
         "data": {"name": data},
-        "title": {"text": title, **({"subtitle": subtitle} if subtitle else {})},
+        "title": {"text": title},
         "width": max(24 * len(labels), 60),
         "height": 120,
         "mark": {"type": "bar", "stroke": "white", "strokeWidth": 0.5},
@@ -235,7 +266,6 @@ def dose_curve(
     groups: Sequence[str],
     *,
     title: str,
-    subtitle: str,
     dose_unit: str,
     measure: str,
     doses: tuple[float, float],
@@ -259,24 +289,7 @@ def dose_curve(
     reference
         Level of the untreated controls, drawn as a dashed line.
     """
-    colour = {
-        "field": "group",
-        "type": "nominal",
-        "scale": {
-            "domain": list(groups),
-            "range": [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(groups))],
-        },
-        "legend": None,
-    }
-    shape = {
-        "field": "group",
-        "type": "nominal",
-        "scale": {
-            "domain": list(groups),
-            "range": [SHAPES[(i + i // 8) % len(SHAPES)] for i in range(len(groups))],
-        },
-        "legend": None,
-    }
+    colour, shape = _group_channels(groups)
     x = {
         "field": "dose",
         "type": "quantitative",
@@ -363,7 +376,7 @@ def dose_curve(
         },
     ]
     return {
-        "title": {"text": title, "subtitle": subtitle} if subtitle else {"text": title},
+        "title": {"text": title},
         "width": 248,
         "height": 168,
         "layer": layers,
@@ -389,24 +402,7 @@ def forest(
 
     `data` holds agent, group, ec50, low, high, kind (measured, above, below), words, shift.
     """
-    colour = {
-        "field": "group",
-        "type": "nominal",
-        "scale": {
-            "domain": list(groups),
-            "range": [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(groups))],
-        },
-        "legend": None,
-    }
-    shape = {
-        "field": "group",
-        "type": "nominal",
-        "scale": {
-            "domain": list(groups),
-            "range": [SHAPES[(i + i // 8) % len(SHAPES)] for i in range(len(groups))],
-        },
-        "legend": None,
-    }
+    colour, shape = _group_channels(groups)
     x = {
         "field": "ec50",
         "type": "quantitative",

@@ -331,7 +331,7 @@ def _maps(
             domain=None if colours else _domain(values, measure.share),
             step=step,
             scheme=measure.scheme,
-            number_format=".0%" if measure.share else plots.axis_format(values),
+            number_format=_axis_format(measure, values),
             tooltip=tips,
             colours=colours,
         )
@@ -346,6 +346,12 @@ def _maps(
         grid = [(row, [cells.get((row, col), words.NOTHING) for col in numbers]) for row in letters]
         maps.append(Map(charts.add(spec, alt), measure.note, grid, numbers, measure.title))
     return maps
+
+
+def _axis_format(measure: Measure, values: pd.Series) -> str:
+    if measure.name == "swatch":
+        return ""
+    return ".0%" if measure.share else plots.axis_format(values)
 
 
 def _domain(values: pd.Series, share: bool) -> tuple[float, float]:
@@ -747,6 +753,9 @@ def _grid_facts(grid: Mapping[str, Any], spots: pd.DataFrame) -> dict[str, Any]:
             ("Carrier", words.text(grid.get("carrier")) or "inferred"),
             ("Orientation", words.text(orientation) or "unknown"),
         ],
-        "margins": [(words.margin_name(k), words.fixed(v, 3)) for k, v in margins.items()],
-        "nearest": (words.margin_name(nearest), words.fixed(margins[nearest])) if nearest else None,
+        "margins": [
+            (words.margin_name(key), words.fixed(value, 1), words.odds(value))
+            for key, value in sorted(margins.items(), key=lambda item: (item[1], item[0]))
+        ],
+        "nearest": (words.margin_name(nearest), words.odds(margins[nearest])) if nearest else None,
     }

@@ -172,9 +172,33 @@ def confidence(value: Any) -> str:
     return f"{word} ({fixed(value)} of 1)"
 
 
+_SIDES = {
+    "first_row": ("row", "at the top"),
+    "last_row": ("row", "at the bottom"),
+    "first_col": ("column", "on the left"),
+    "last_col": ("column", "on the right"),
+}
+_WAYS = {"up": "row", "down": "row", "left": "column", "right": "column"}
+
+
 def margin_name(key: str) -> str:
-    """Say in words which wrong grid a margin is about."""
-    return key.replace("_", " ").replace("+", " + ").strip()
+    """Say in words which wrong grid a margin is about: ``shift_up``, ``add_last_row``…"""
+    what, _, where = key.partition("_")
+    if what == "shift" and where in _WAYS:
+        return f"moved {where} by a {_WAYS[where]}"
+    if what in ("add", "remove") and where in _SIDES:
+        line, side = _SIDES[where]
+        return f"one {line} {'more' if what == 'add' else 'fewer'} {side}"
+    return key.replace("_", " ")
+
+
+def odds(nats: float) -> str:
+    """Say a difference of log likelihoods as odds."""
+    if nats <= 0.05:
+        return "even, or worse"
+    if nats > math.log(1e6):
+        return "more than a million to 1"
+    return f"{number(math.exp(nats), 2)} to 1"
 
 
 _GOOD, _CARE, _BAD, _PLAIN = "good", "care", "bad", "plain"
@@ -214,10 +238,13 @@ def quality_reading(statistic: str, value: Any) -> tuple[str, str]:
         if value < 8:
             return _CARE, "few: eight or more make steadier statistics"
         return _GOOD, "enough"
-    if "cv" in name.split("_") and "ctrl" in name:
-        share = value if value <= 1.5 else value / 100
-        tone = _GOOD if share <= 0.15 else _CARE if share <= 0.3 else _BAD
-        return tone, {"good": "steady", "care": "variable", "bad": "very variable"}[tone]
+    if name.startswith("edge_effect"):
+        size = abs(value)
+        if size <= 10:
+            return _GOOD, "rim and inside agree"
+        if size <= 20:
+            return _CARE, "rim and inside differ"
+        return _BAD, "rim and inside differ strongly"
     return _PLAIN, ""
 
 
@@ -233,6 +260,15 @@ QUALITY_NAMES = {
     "focus": "focus",
     "signal_to_background": "signal to background",
 }
+
+
+def quality_value(statistic: str, value: Any) -> str:
+    """Write a statistic's value: counts whole, edge effects as per cent."""
+    if statistic.startswith(("n_", "layout_", "grid_not")):
+        return plain(value, 9)
+    if statistic.startswith("edge_effect"):
+        return NOTHING if missing(value) else f"{fixed(value, 1)}\u202f%"
+    return fixed(value) if not missing(value) and abs(value) < 1000 else number(value)
 
 
 def quality_name(statistic: str) -> str:

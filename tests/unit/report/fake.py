@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import zarr
-
 from gridwell.config.spots import row_letters, spot_name
 
 HOSTILE = "</script><b>x"
@@ -50,19 +49,37 @@ def plate_layout(rows: int, cols: int, agents: list[str], unit: str = "uM") -> p
     inner = cols - 2
     for row in range(rows):
         for col in range(cols):
-            line = {"spot": spot_name(row, col), "row": row, "col": col, "agent": None,
-                    "concentration": np.nan, "unit": None, "role": "sample",
-                    "replicate": None, "value": np.nan, "sample": None}
+            line = {
+                "spot": spot_name(row, col),
+                "row": row,
+                "col": col,
+                "agent": None,
+                "concentration": np.nan,
+                "unit": None,
+                "role": "sample",
+                "replicate": None,
+                "value": np.nan,
+                "sample": None,
+            }
             if col == 0:
                 line["role"] = "neg_ctrl"
             elif col == cols - 1:
-                line |= {"role": "pos_ctrl", "agent": "Staurosporine", "concentration": 10.0,
-                         "unit": unit}
+                line |= {
+                    "role": "pos_ctrl",
+                    "agent": "Staurosporine",
+                    "concentration": 10.0,
+                    "unit": unit,
+                }
             else:
                 doses = min(inner, 8)
-                line |= {"agent": agents[(row * (inner // doses) + (col - 1) // doses) % len(agents)],
-                         "concentration": float(f"{1e-3 * 10 ** ((col - 1) % doses * 4 / (doses - 1)):.3g}"),
-                         "unit": unit, "replicate": str(row // len(agents) + 1)}
+                line |= {
+                    "agent": agents[(row * (inner // doses) + (col - 1) // doses) % len(agents)],
+                    "concentration": float(
+                        f"{1e-3 * 10 ** ((col - 1) % doses * 4 / (doses - 1)):.3g}"
+                    ),
+                    "unit": unit,
+                    "replicate": str(row // len(agents) + 1),
+                }
             lines.append(line)
     return pd.DataFrame(lines)
 
@@ -94,7 +111,8 @@ def fake_slide(
             "col": layout["col"] + 1,
             "x": 100 + layout["col"] * pitch,
             "y": 100 + layout["row"] * pitch,
-            "width": float(side), "height": float(side),
+            "width": float(side),
+            "height": float(side),
             "found": [i != missing for i in range(n)],
             "score": rng.uniform(0.6, 1, n).round(4),
             "flags": ["not_found" if i == missing else "" for i in range(n)],
@@ -102,25 +120,36 @@ def fake_slide(
     )
     frame.to_csv(folder / "grid.csv", index=False)
     grid = {
-        "status": status, "reason": "" if status == "ok" else f"two grids fit {HOSTILE}",
-        "confidence": 0.97 if status == "ok" else 0.31, "rows": rows, "cols": cols,
-        "orientation": "unknown", "pitch": {"x": pitch, "y": pitch}, "angle": 0.8,
+        "status": status,
+        "reason": "" if status == "ok" else f"two grids fit {HOSTILE}",
+        "confidence": 0.97 if status == "ok" else 0.31,
+        "rows": rows,
+        "cols": cols,
+        "orientation": {"value": "unknown", "source": "unknown"},
+        "pitch": {"x": pitch, "y": pitch},
+        "angle": 0.8,
         "origin": {"x": 100.0, "y": 100.0},
-        "spot": {"shape": "square", "width": side, "height": side}, "blocks": [],
-        "found": n - 1, "carrier": None,
-        "margins": {"row_before": 0.41, "row_after": 0.44, "col_before": 0.38, "col_after": 0.52},
+        "spot": {"shape": "square", "width": side, "height": side},
+        "blocks": [],
+        "found": n - 1,
+        "carrier": None,
+        "margins": {"shift_up": 41.5, "shift_left": 38.2, "add_last_row": 44.0,
+                    "remove_first_col": 7.1 if status == "ok" else 0.4},
     }
     (folder / "grid.json").write_text(json.dumps(grid))
     picture = np.full((rows * 40 + 40, cols * 40 + 40, 3), 30, np.uint8)
     for r in range(rows):
         for c in range(cols):
-            cv2.rectangle(picture, (30 + 40 * c, 30 + 40 * r), (58 + 40 * c, 58 + 40 * r),
-                          (120, 160, 90), 1)
+            cv2.rectangle(
+                picture, (30 + 40 * c, 30 + 40 * r), (58 + 40 * c, 58 + 40 * r), (120, 160, 90), 1
+            )
     cv2.imwrite(str(folder / "grid.png"), picture)
 
     ec50 = {agent: 10.0 ** (-1.5 + i) for i, agent in enumerate(agents)}
     share = []
-    for agent, dose, role in zip(layout["agent"], layout["concentration"], layout["role"], strict=True):
+    for agent, dose, role in zip(
+        layout["agent"], layout["concentration"], layout["role"], strict=True
+    ):
         if role == "pos_ctrl":
             share.append(0.04)
         elif isinstance(agent, str):
@@ -128,9 +157,18 @@ def fake_slide(
         else:
             share.append(0.92)
     facts = {
-        "slide": slide, "rows": rows, "cols": cols, "spots": names,
-        "x": list(frame["x"]), "y": list(frame["y"]), "angle": 0.8, "width": side, "height": side,
-        "shape": "square", "found": list(map(bool, frame["found"])), "inside": [True] * n,
+        "slide": slide,
+        "rows": rows,
+        "cols": cols,
+        "spots": names,
+        "x": list(frame["x"]),
+        "y": list(frame["y"]),
+        "angle": 0.8,
+        "width": side,
+        "height": side,
+        "shape": "square",
+        "found": list(map(bool, frame["found"])),
+        "inside": [True] * n,
         "pixel_size_um": 2.0,
     }
     if assay == "colorimetry":
@@ -156,14 +194,18 @@ def fake_slide(
                 state = str(rng.choice(["dying", "dead", "dead", "dead", "inactive"]))
             counts[state][i] += 1
             at = (round(x), round(y))
-            for channel, radius, shown in (("nuclei", 2, True), ("live", 4, state in ("live", "dying")),
-                                           ("dead", 3, state in ("dying", "dead"))):
+            for channel, radius, shown in (
+                ("nuclei", 2, True),
+                ("live", 4, state in ("live", "dying")),
+                ("dead", 3, state in ("dying", "dead")),
+            ):
                 if shown:
                     disc = np.zeros((side, side), np.uint8)
                     cv2.circle(disc, at, radius, 1, -1)
                     inside = disc > 0
                     pixels[channel][i][inside] = np.maximum(
-                        pixels[channel][i][inside], int(rng.integers(1500, 4000)))
+                        pixels[channel][i][inside], int(rng.integers(1500, 4000))
+                    )
                     labels[channel][i][inside] = k + 1
         for channel in roles:
             sigma = 4.0 if i == blurred else 0.9
@@ -175,37 +217,76 @@ def fake_slide(
         group.create_array("labels", data=labels[channel], chunks=(1, side, side))
         (folder / "instances").mkdir(exist_ok=True)
         m = 200
-        pd.DataFrame({"spot": rng.choice(names, m), "label": range(1, m + 1),
-                      "area": rng.gamma(9, 3, m), "mean": rng.normal(2000, 300, m),
-                      "edge": rng.random(m) < 0.03}).to_parquet(
-            folder / "instances" / f"{channel}.parquet")
+        pd.DataFrame(
+            {
+                "spot": rng.choice(names, m),
+                "label": range(1, m + 1),
+                "area": rng.gamma(9, 3, m),
+                "mean": rng.normal(2000, 300, m),
+                "edge": rng.random(m) < 0.03,
+            }
+        ).to_parquet(folder / "instances" / f"{channel}.parquet")
     total = sum(counts.values())
     stained = counts["live"] + counts["dying"] + counts["dead"]
     with np.errstate(invalid="ignore"):
         viability = counts["live"] / total
-        table = pd.DataFrame({
-            "slide": slide, "spot": names, "row": frame["row"], "col": frame["col"],
-            "x": frame["x"], "y": frame["y"], "n_nuclei": total,
-            **{f"n_{s}": v for s, v in counts.items()},
-            "n_orphan_live": rng.integers(0, 3, n), "n_orphan_dead": rng.integers(0, 3, n),
-            "viability": viability,
-            "viability_low": (viability - 0.1).clip(0), "viability_high": (viability + 0.1).clip(max=1),
-            "viability_stained": counts["live"] / stained,
-            "flags": ["not_found" if i == missing else "out_of_focus" if i == blurred
-                      else "few_cells;saturated" if i == few else "" for i in range(n)],
-        })
+        table = pd.DataFrame(
+            {
+                "slide": slide,
+                "spot": names,
+                "row": frame["row"],
+                "col": frame["col"],
+                "x": frame["x"],
+                "y": frame["y"],
+                "n_nuclei": total,
+                **{f"n_{s}": v for s, v in counts.items()},
+                "n_orphan_live": rng.integers(0, 3, n),
+                "n_orphan_dead": rng.integers(0, 3, n),
+                "viability": viability,
+                "viability_low": (viability - 0.1).clip(0),
+                "viability_high": (viability + 0.1).clip(max=1),
+                "viability_stained": counts["live"] / stained,
+                "flags": [
+                    "not_found"
+                    if i == missing
+                    else "out_of_focus"
+                    if i == blurred
+                    else "few_cells;saturated"
+                    if i == few
+                    else ""
+                    for i in range(n)
+                ],
+            }
+        )
     table.to_csv(folder / "spots.csv", index=False)
-    (folder / "shifts.json").write_text(json.dumps(
-        {"live": {"dx": 1.52, "dy": -0.31, "quality": 0.94},
-         "dead": {"dx": -0.4, "dy": 2.05, "quality": 0.88}}))
-    (folder / "slide.json").write_text(json.dumps(
-        {"slide": slide, "pixel_size_um": 2.0, "files": [
-            {"name": f"{HOSTILE}.tif", "size": 123456789, "sha256": "ab" * 32}]}))
+    (folder / "shifts.json").write_text(
+        json.dumps(
+            {
+                "live": {"dx": 1.52, "dy": -0.31, "quality": 0.94},
+                "dead": {"dx": -0.4, "dy": 2.05, "quality": 0.88},
+            }
+        )
+    )
+    (folder / "slide.json").write_text(
+        json.dumps(
+            {
+                "slide": slide,
+                "pixel_size_um": 2.0,
+                "files": [{"name": f"{HOSTILE}.tif", "size": 123456789, "sha256": "ab" * 32}],
+            }
+        )
+    )
     return FakeSlide(folder, layout, tuple(roles))
 
 
-def _colours(folder: Path, slide: str, layout: pd.DataFrame, frame: pd.DataFrame,
-             facts: dict[str, object], rng: np.random.Generator) -> FakeSlide:
+def _colours(
+    folder: Path,
+    slide: str,
+    layout: pd.DataFrame,
+    frame: pd.DataFrame,
+    facts: dict[str, object],
+    rng: np.random.Generator,
+) -> FakeSlide:
     n, side = len(layout), int(facts["width"])  # type: ignore[call-overload]
     ph = 4 + 5 * rng.random(n)
     rgb = np.stack([250 - 30 * (ph - 4), 90 + 15 * (ph - 4), 60 + 25 * (ph - 4)], axis=1)
@@ -214,19 +295,38 @@ def _colours(folder: Path, slide: str, layout: pd.DataFrame, frame: pd.DataFrame
     stack.attrs["gridwell"] = facts
     pixels = rgb[:, None, None, :] + rng.normal(0, 4, (n, side, side, 3))
     stack.create_array("scan", data=pixels.clip(0, 255).astype(np.uint8), chunks=(1, side, side, 3))
-    pd.DataFrame({
-        "slide": slide, "spot": frame["spot"], "row": frame["row"], "col": frame["col"],
-        "x": frame["x"], "y": frame["y"], "red": rgb[:, 0], "green": rgb[:, 1], "blue": rgb[:, 2],
-        "metric": "hue", "value": ph + rng.normal(0, 0.1, n), "value_low": ph - 0.2,
-        "value_high": ph + 0.2, "flags": frame["flags"],
-    }).to_csv(folder / "spots.csv", index=False)
+    pd.DataFrame(
+        {
+            "slide": slide,
+            "spot": frame["spot"],
+            "row": frame["row"],
+            "col": frame["col"],
+            "x": frame["x"],
+            "y": frame["y"],
+            "red": rgb[:, 0],
+            "green": rgb[:, 1],
+            "blue": rgb[:, 2],
+            "metric": "hue",
+            "value": ph + rng.normal(0, 0.1, n),
+            "value_low": ph - 0.2,
+            "value_high": ph + 0.2,
+            "flags": frame["flags"],
+        }
+    ).to_csv(folder / "spots.csv", index=False)
     known = layout.assign(value=[p if i % 9 == 0 else np.nan for i, p in enumerate(ph)])
     known["role"] = ["calibration" if i % 9 == 0 else r for i, r in enumerate(known["role"])]
     return FakeSlide(folder, known, ())
 
 
-def fake_screen(folder: Path, *, agents: tuple[str, ...], groups: tuple[str, ...],
-                rows: int = 8, cols: int = 12, seed: int = 3) -> Path:
+def fake_screen(
+    folder: Path,
+    *,
+    agents: tuple[str, ...],
+    groups: tuple[str, ...],
+    rows: int = 8,
+    cols: int = 12,
+    seed: int = 3,
+) -> Path:
     """Write spots.csv, dose_response.csv, quality.csv and curves.csv of a screen."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -241,36 +341,83 @@ def fake_screen(folder: Path, *, agents: tuple[str, ...], groups: tuple[str, ...
             if role == "sample":
                 level = float(5 + 95 * logistic(line["concentration"], ec50[agent]))
             value = level + rng.normal(0, 5)
-            spots.append({
-                "slide": slide, "group": group, "assay": "viability", "spot": line["spot"],
-                "row": row_letters(line["row"]), "col": line["col"] + 1, "x": 0.0, "y": 0.0,
-                "agent": agent, "concentration": line["concentration"], "unit": line["unit"],
-                "role": role, "replicate": line["replicate"], "sample": None,
-                "metric": "viability", "measured": value * 0.0092, "normalised": value,
-                "n": int(rng.integers(30, 90)),
-                "flags": "out_of_focus" if rng.random() < 0.02 else "",
-            })
+            spots.append(
+                {
+                    "slide": slide,
+                    "group": group,
+                    "assay": "viability",
+                    "spot": line["spot"],
+                    "row": row_letters(line["row"]),
+                    "col": line["col"] + 1,
+                    "x": 0.0,
+                    "y": 0.0,
+                    "agent": agent,
+                    "concentration": line["concentration"],
+                    "unit": line["unit"],
+                    "role": role,
+                    "replicate": line["replicate"],
+                    "sample": None,
+                    "metric": "viability",
+                    "measured": value * 0.0092,
+                    "normalised": value,
+                    "n": int(rng.integers(30, 90)),
+                    "flags": "out_of_focus" if rng.random() < 0.02 else "",
+                }
+            )
         doses = sorted({s["concentration"] for s in spots if s["role"] == "sample"})
         for agent in agents:
             e = ec50[agent]
             inside = doses[0] < e < doses[-1]
-            used = [s for s in spots if s["agent"] == agent and s["group"] == group and s["role"] == "sample"]
+            used = [
+                s
+                for s in spots
+                if s["agent"] == agent and s["group"] == group and s["role"] == "sample"
+            ]
             if not used:
                 continue
-            fits.append({
-                "group": group, "agent": agent, "unit": "uM", "metric": "viability", "model": "4pl",
-                "ec50": e, "ec50_low": e / 1.6, "ec50_high": e * 1.6, "in_range": inside,
-                "hill": 1.3, "top": 100.0, "bottom": 5.0, "auc": 0.5 + 0.03 * g, "ic50": e * 1.04,
-                "dss": 40 - 12 * np.log10(e), "n_spots": len(used), "n_doses": len(doses),
-                "flags": "" if inside else "ec50_out_of_range",
-            })
+            fits.append(
+                {
+                    "group": group,
+                    "agent": agent,
+                    "unit": "uM",
+                    "metric": "viability",
+                    "model": "4pl",
+                    "ec50": e,
+                    "ec50_low": e / 1.6,
+                    "ec50_high": e * 1.6,
+                    "in_range": inside,
+                    "hill": 1.3,
+                    "top": 100.0,
+                    "bottom": 5.0,
+                    "auc": 0.5 + 0.03 * g,
+                    "ic50": e * 1.04,
+                    "dss": 40 - 12 * np.log10(e),
+                    "n_spots": len(used),
+                    "n_doses": len(doses),
+                    "flags": "" if inside else "ec50_out_of_range",
+                }
+            )
             for dose in np.geomspace(doses[0], doses[-1], 40):
                 fit = float(5 + 95 * logistic(dose, e))
-                curves.append({"group": group, "agent": agent, "dose": float(f"{dose:.6g}"),
-                               "fit": fit, "low": fit - 6, "high": fit + 6})
-        for statistic, value in (("z_prime", 0.72 - 0.4 * g), ("robust_z_prime", 0.7 - 0.35 * g),
-                                 ("ssmd", 11.0 - 4 * g), ("edge_effect", 0.03), ("n_neg_ctrl", rows),
-                                 ("n_pos_ctrl", rows - 2), ("grid_confidence", 0.97)):
+                curves.append(
+                    {
+                        "group": group,
+                        "agent": agent,
+                        "dose": float(f"{dose:.6g}"),
+                        "fit": fit,
+                        "low": fit - 6,
+                        "high": fit + 6,
+                    }
+                )
+        for statistic, value in (
+            ("z_prime", 0.72 - 0.4 * g),
+            ("robust_z_prime", 0.7 - 0.35 * g),
+            ("ssmd", 11.0 - 4 * g),
+            ("edge_effect", 0.03),
+            ("n_neg_ctrl", rows),
+            ("n_pos_ctrl", rows - 2),
+            ("grid_confidence", 0.97),
+        ):
             quality.append({"slide": slide, "statistic": statistic, "value": value})
     pd.DataFrame(spots).to_csv(folder / "spots.csv", index=False)
     pd.DataFrame(fits).to_csv(folder / "dose_response.csv", index=False)
