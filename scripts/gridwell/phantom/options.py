@@ -91,7 +91,7 @@ class PhantomOptions(Options):
         default=0.15, ge=0, le=0.8, description="Loss of light towards the corners, as a fraction."
     )
     texture: float = Field(
-        default=0.02, ge=0, le=0.5, description="Unevenness of the carrier in the grid channel."
+        default=0.014, ge=0, le=0.5, description="Unevenness of the carrier in the grid channel."
     )
     shifts: dict[str, Pair] = Field(
         default={}, description="Stage shift of a channel against the nuclei: channel -> (dx, dy)."

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -32,7 +33,7 @@ NOISE_ROWS = 64
 """Rows that share a stream of noise."""
 
 _STEPS = 16  # entries of a profile's table per pixel
-_KEPT_SPOTS = 128  # spots whose cells stay in memory
+_KEPT_SPOTS = 128  # spots whose cells stay in memory, unless a band needs more
 _F = np.float32
 
 
@@ -184,13 +185,13 @@ class Renderer:
     _kept: dict[int, tuple[Cells, Debris]] = field(default_factory=dict)
 
     def cells(self, spot: int) -> Cells:
-        """Cells of a spot."""
+        """Return the cells of a spot."""
+        if len(self._kept) > _KEPT_SPOTS:
+            self._kept.clear()
         return self._content(spot)[0]
 
     def _content(self, spot: int) -> tuple[Cells, Debris]:
         if spot not in self._kept:
-            while len(self._kept) >= _KEPT_SPOTS:
-                del self._kept[next(iter(self._kept))]
             self._kept[spot] = (
                 grow_cells(self.options, self.geometry, self.treatments[spot], spot),
                 scatter_debris(self.options, self.geometry, spot),
@@ -300,7 +301,7 @@ class Renderer:
                 self._highlight(light, spot, y0)
             debris = self._content(spot)[1]
             if len(debris.x):
-                shapes = _debris_shapes(debris, -0.35 * debris.brightness, options.shift(channel))
+                shapes = _debris_shapes(debris, -0.2 * debris.brightness, options.shift(channel))
                 for plane in range(3):
                     self._draw(light[:, :, plane], y0, shapes, self._edge(None))
         return np.maximum(light, 0)
@@ -326,11 +327,27 @@ class Renderer:
 
     def _touching(self, y0: int, y1: int) -> list[int]:
         """Spots of which anything may lie in the rows, in the order of their numbers."""
-        options, y = self.options, self.geometry.y
-        reach = 0.75 * (options.pitch[0] + options.pitch[1]) + 64
-        reach += max((abs(shift[1]) for shift in options.shifts.values()), default=0)
-        found: list[int] = np.flatnonzero((y > y0 - reach) & (y < y1 + reach)).tolist()
+        y = self.geometry.y
+        found: list[int] = np.flatnonzero((y > y0 - self._reach) & (y < y1 + self._reach)).tolist()
+        if len(self._kept) > _KEPT_SPOTS:
+            self._kept = {spot: self._kept[spot] for spot in found if spot in self._kept}
         return found
+
+    @cached_property
+    def _reach(self) -> float:
+        """How far from the centre of a spot anything of it is drawn, at most."""
+        options, geometry = self.options, self.geometry
+        half = max(
+            float(np.hypot(geometry.half_x, geometry.half_y).max()),
+            options.pitch[1] / 2,
+            *(
+                math.hypot(geometry.x[a] - geometry.x[b], geometry.y[a] - geometry.y[b]) / 2
+                for a, b in geometry.bridges
+            ),
+        )
+        shift = max((abs(shift[1]) for shift in options.shifts.values()), default=0.0)
+        cell = 1.5 * options.body * options.cell_radius[1]
+        return half + shift + cell + 4 * _rim(options) + 72 + 12 * options.blur
 
     def _edge(self, spot: int | None) -> float:
         """Half width of soft edges: of the optics, wider where the spot is out of focus."""
@@ -486,8 +503,8 @@ def _debris_shapes(debris: Debris, height: np.ndarray, shift: tuple[float, float
 
 
 def _rim(options: PhantomOptions) -> float:
-    """Width of the dark rim of a droplet."""
-    return max(1.5, 0.018 * min(options.spot_size))
+    """Width of the dark rim of a droplet; grows more slowly than the droplet."""
+    return max(1.5, 0.24 * math.sqrt(min(options.spot_size)))
 
 
 def _table_range(options: PhantomOptions) -> tuple[int, int]:
@@ -519,7 +536,7 @@ def _outline_table(options: PhantomOptions, blurred: bool) -> np.ndarray:
     strength = rim / soft
     dome = _step(-d / (0.5 * min(options.spot_size)))
     profile = -0.085 * _step(-d / (2 * soft)) + 0.03 * dome
-    profile -= 0.24 * strength * _bump(d, -0.3 * soft, 1.7 * soft)
+    profile -= 0.2 * strength * _bump(d, -0.3 * soft, 1.7 * soft)
     profile += 0.07 * strength * _bump(d, -2.6 * soft, 1.6 * soft)
     profile += 0.03 * strength * _bump(d, 1.6 * soft, 1.6 * soft)
     if options.polarity == "bright":

@@ -112,7 +112,7 @@ def place_spots(options: PhantomOptions) -> Geometry:
     u = u + normal[:, 0] * options.jitter * options.pitch[0]
     v = v + normal[:, 1] * options.jitter * options.pitch[1]
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-    present = uniform[:, 0] >= options.missing
+    present = ~_share_of(uniform[:, 0], options.missing)
     size = 1 + options.size_jitter * normal[:, 2:4].clip(-3, 3)
     if options.shape == "round":
         size[:, 1] = size[:, 0]
@@ -126,7 +126,7 @@ def place_spots(options: PhantomOptions) -> Geometry:
         half_y=np.round(options.spot_size[1] / 2 * size[:, 1], 3),
         turn=np.round(options.angle + 0.4 * normal[:, 4], 3),
         present=present,
-        out_of_focus=uniform[:, 1] < options.out_of_focus,
+        out_of_focus=_share_of(uniform[:, 1], options.out_of_focus),
         bridges=_bridges(options, present, uniform[:, 2], uniform[:, 3]),
         origin=(
             round(middle_x + first_u * cos - first_v * sin, 3),
@@ -142,6 +142,13 @@ def _offsets(count: int, pitch: float, blocks: tuple[int, ...], gap: float) -> n
     block = np.repeat(np.arange(len(blocks)), blocks) if blocks else np.zeros(count)
     offsets: np.ndarray = np.arange(count) * pitch + block * gap
     return offsets
+
+
+def _share_of(chance: np.ndarray, share: float) -> np.ndarray:
+    """Choose exactly that share, rounded to whole spots: those with the least chance."""
+    chosen = np.zeros(len(chance), bool)
+    chosen[np.argsort(chance, kind="stable")[: round(share * len(chance))]] = True
+    return chosen
 
 
 def _turned(degrees: float) -> tuple[float, float]:

@@ -52,9 +52,8 @@ def simulate_study(
         What the study's configuration says of it.
     """
     root = Path(root)
-    slides = {"tiny": _tiny, "demo": _demo, "full": _full}[size](seed)
     sheet, channels = [], []
-    for options, layout_name, layout in slides:
+    for options, layout_name, layout in study_slides(size, seed=seed):
         write_csv(root / "config" / "layouts" / layout_name, layout)
         simulate_slide(options, root / "landing" / options.slide, layout=layout)
         sheet.append((options.slide, options.assay.value, "", layout_name, options.group))
@@ -75,6 +74,11 @@ def simulate_study(
     with whole(root / "config" / "config.yaml") as part:
         off = 'versioning: "off"\n' if versioning == "off" else ""
         part.write_text(_CONFIG[size] + off, encoding="utf-8")
+
+
+def study_slides(size: Size, *, seed: int = 1) -> list[tuple[PhantomOptions, str, pd.DataFrame]]:
+    """Return the slides of a simulated study: options, name of the layout, the layout."""
+    return {"tiny": _tiny, "demo": _demo, "full": _full}[size](seed)
 
 
 _CONFIG = {
