@@ -136,6 +136,8 @@ class _Stain:
     match: list[Array] = field(default_factory=list)
     distance: list[Array] = field(default_factory=list)
     intensity: list[Array] = field(default_factory=list)
+    covered: list[Array] = field(default_factory=list)
+    feigned: list[Array] = field(default_factory=list)
     noise: list[float] = field(default_factory=list)
     bleed: float = 0.0
     calibration: Calibration = field(default_factory=lambda: Calibration("none"))
@@ -229,7 +231,7 @@ def _measure_pixels(
             focus[at] = sharpness(blocks["nuclei"][at - start], images["nuclei"][at - start])
             for stain in stains:
                 body = blocks[stain.role][at - start] if stain.tables is not None else None
-                names, intensity, noise = stain_under(
+                names, intensity, covered, noise = stain_under(
                     blocks["nuclei"][at - start],
                     images[stain.role][at - start],
                     body,
@@ -239,6 +241,7 @@ def _measure_pixels(
                 )
                 order = np.searchsorted(names, nuclei[at]["label"].to_numpy())
                 stain.intensity.append(intensity[order])
+                stain.covered.append(covered[order])
                 stain.noise.append(noise)
     return focus
 
@@ -276,10 +279,11 @@ def _correct_bleed(live: _Stain, dead: _Stain) -> None:
     if not 0.003 < slope < 0.3:
         return
     dead.bleed = slope
-    dead.intensity = [
-        below - slope * np.maximum(np.nan_to_num(above), 0)
-        for above, below in zip(live.intensity, dead.intensity, strict=True)
-    ]
+    for at, above in enumerate(live.intensity):
+        shone = slope * np.maximum(np.nan_to_num(above), 0)
+        dead.intensity[at] = dead.intensity[at] - shone
+        # A body that is no more than the live stain shining through is no sign of death.
+        dead.feigned.append((dead.match[at] >= 0) & (dead.intensity[at] < shone))
 
 
 def _judge(stain: _Stain) -> None:
@@ -287,17 +291,27 @@ def _judge(stain: _Stain) -> None:
     if not stain.shift.registered:
         stain.probability = [np.full(len(match), np.nan) for match in stain.match]
         return
-    scale = max(float(np.median(stain.noise)), 1e-6)
-    values = [np.arcsinh(intensity / scale) for intensity in stain.intensity]
-    matched = [match >= 0 for match in stain.match]
-    segmented = stain.tables is not None
-    stain.calibration = calibrate(
-        np.concatenate(values), np.concatenate(matched) if segmented else None
-    )
-    stain.probability = [
-        posterior(stain.calibration, value, match if segmented else None)
-        for value, match in zip(values, matched, strict=True)
-    ]
+    intensity = np.concatenate(stain.intensity)
+    values = np.arcsinh(intensity / max(float(np.median(stain.noise)), 1e-6))
+    matched = _witness(stain) if stain.tables is not None else None
+    stain.calibration = calibrate(values, matched)
+    if stain.calibration.source == "match" and matched is not None:
+        # One class only: two nuclei that share a body are as bright as those that have their own.
+        own = intensity[matched == 1]
+        usual = float(np.median(own)) if own.size else np.inf
+        matched = np.where(np.isnan(matched), intensity > usual / 2, matched)
+    probability = posterior(stain.calibration, values, matched)
+    stain.probability = np.split(probability, np.cumsum([len(match) for match in stain.match])[:-1])
+
+
+def _witness(stain: _Stain) -> Array:
+    """What matching says of every nucleus of the slide: 1 stained, 0 not, NaN no telling."""
+    match, covered = np.concatenate(stain.match), np.concatenate(stain.covered)
+    # A nucleus under the body of another may share it: that it has none of its own says nothing.
+    witness = np.where(match >= 0, 1.0, np.where(covered, np.nan, 0.0))
+    if stain.feigned:
+        witness[np.concatenate(stain.feigned)] = 0.0
+    return witness
 
 
 def _cell_table(

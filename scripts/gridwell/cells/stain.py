@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from gridwell.config.models import SegmentMethod
-from gridwell.segment.conventional import correct_light, measure_levels
+from gridwell.segment.conventional import correct_light
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -33,7 +33,7 @@ def stain_under(
     owner: Array,
     shift: Array,
     mask: Array,
-) -> tuple[Array, Array, float]:
+) -> tuple[Array, Array, Array, float]:
     """Measure a stain under the nuclei of one spot, above its background.
 
     Parameters
@@ -54,25 +54,27 @@ def stain_under(
 
     Returns
     -------
-    names, intensity, noise
-        Labels of the nuclei in rising order; mean grey value of each above the background, NaN
-        where nothing is left; standard deviation of the background's pixels.
+    names, intensity, covered, noise
+        Labels of the nuclei in rising order; mean grey value of each above the background;
+        whether most of it lies under the body of another nucleus, and so has its brightness
+        from it or shares it (two cells in one body); standard deviation of the background.
     """
     at = np.flatnonzero(labels)
     names, index = np.unique(labels.ravel()[at], return_inverse=True)
-    flat = correct_light(stain, _LIGHT, np.ones(stain.shape, bool))
-    levels = measure_levels(flat[mask] if mask.any() else flat, _LIGHT)
+    flat, levels = correct_light(stain, _LIGHT, mask)
     seen = _moved(flat, shift, cv2.INTER_LINEAR).ravel()[at] - levels.base
+    size = np.bincount(index, minlength=names.size)
     own = np.ones(at.size, bool)
     if bodies is not None:
         # Labels go through float32, exact up to 2^24, as remapping knows no wider integers.
         body = _moved(bodies.astype(np.float32), shift, cv2.INTER_NEAREST).ravel()[at]
         holder = owner[body.astype(np.int64)]
         own = (holder == 0) | (holder == labels.ravel()[at])
-    size = np.bincount(index[own], minlength=names.size)
-    total = np.bincount(index[own], seen[own], names.size)
-    with np.errstate(invalid="ignore"):
-        return names, np.where(size > 0, total / size, np.nan), levels.noise
+    left = np.bincount(index[own], minlength=names.size)
+    covered = left < 0.5 * size
+    own |= covered[index]
+    left = np.where(covered, size, left)
+    return names, np.bincount(index[own], seen[own], names.size) / left, covered, levels.noise
 
 
 def _moved(image: Array, shift: Array, interpolation: int) -> Array:
@@ -146,7 +148,8 @@ def calibrate(values: Array, matched: Array | None) -> Calibration:
     values
         arcsinh of intensity over noise of each cell, NaN where unknown, (n,).
     matched
-        Whether a body was matched, bool (n,), or None where the stain was not segmented.
+        1 with a body, 0 without, NaN where that cannot be told, (n,); None where the stain
+        was not segmented.
 
     References
     ----------
@@ -158,8 +161,11 @@ def calibrate(values: Array, matched: Array | None) -> Calibration:
     value = values[known]
     if value.size < _LEAST_CELLS:
         return alone
-    match = np.zeros(value.size, bool) if matched is None else matched[known]
-    share = _first_guess(value) if matched is None else np.where(match, 0.9, 0.05)
+    match = np.full(value.size, np.nan) if matched is None else matched[known]
+    if matched is None:
+        share = _first_guess(value)
+    else:
+        share = np.select([match == 1, match == 0], [0.9, 0.05], 0.5)
     fit = alone
     for _ in range(200):
         last = share
@@ -174,7 +180,7 @@ def posterior(calibration: Calibration, values: Array, matched: Array | None) ->
     """Probability that each cell has the stain, from its intensity and its match, (n,)."""
     if calibration.source == "none":
         return np.full(len(values), np.nan)
-    match = np.zeros(len(values), bool) if matched is None else matched
+    match = np.full(len(values), np.nan) if matched is None else matched
     return expit(_log_odds(calibration, values, match, sure=_SUREST))
 
 
@@ -194,8 +200,10 @@ def _maximise(value: Array, match: Array, share: Array, *, segmented: bool) -> C
         return mean, max(variance, 0.01) ** 0.5
 
     other = 1 - share
-    with_match = float((share * match).sum()) / max(float(share.sum()), 1e-9)
-    by_chance = float((other * match).sum()) / max(float(other.sum()), 1e-9)
+    told = np.isfinite(match)
+    yes = np.where(told, match, 0)
+    with_match = float((share * yes).sum()) / max(float(share[told].sum()), 1e-9)
+    by_chance = float((other * yes).sum()) / max(float(other[told].sum()), 1e-9)
     return Calibration(
         source="intensity+match" if segmented else "intensity",
         matched=float(np.clip(with_match, 0.5, 0.98)),
@@ -215,11 +223,9 @@ def _log_odds(fit: Calibration, value: Array, match: Array, *, sure: float) -> A
         ratio = np.log(s0 / s1) + ((v - m0) / s0) ** 2 / 2 - ((v - m1) / s1) ** 2 / 2
         odds = ratio + np.log(fit.part / (1 - fit.part))
         intensity = np.where(np.isfinite(value), np.clip(odds, -sure, sure), 0.0)
-    if fit.source == "intensity":
-        return intensity
     yes = np.log(fit.matched / fit.matched_by_chance)
     no = np.log((1 - fit.matched) / (1 - fit.matched_by_chance))
-    return intensity + np.where(match, yes, no)
+    return intensity + np.select([match == 1, match == 0], [yes, no], 0.0)
 
 
 def _two_classes(fit: Calibration, share: Array, *, segmented: bool) -> bool:
