@@ -38,4 +38,4 @@ rule all:
 
 
 onerror:
-    print(failure_summary(log))
+    print(failure_summary(log[0]))
