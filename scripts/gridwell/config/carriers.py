@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -66,7 +67,7 @@ def load_carrier(name: str) -> Carrier:
         return Carrier.model_validate(document.options)
     except ValidationError as error:
         found = problems_of(error, Carrier, file=file)
-        raise InputError(problem for _, problem in found) from error
+        raise InputError(replace(item, row=document.line(keys)) for keys, item in found) from error
 
 
 def unknown_carrier_remedy(name: str) -> str:

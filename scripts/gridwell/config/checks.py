@@ -15,7 +15,7 @@ from gridwell.config.draft import (
     segmented,
 )
 from gridwell.config.explain import suggest
-from gridwell.config.layouts import ParsedLayout
+from gridwell.config.layouts import ParsedLayout, unit_family
 from gridwell.config.metric import Metric, parse_metric
 from gridwell.config.models import Assay, Carrier, Channel, Config, GridOverride, Role, Slide
 from gridwell.config.spots import parse_spot, row_letters, spot_name
@@ -43,6 +43,7 @@ def check_draft(draft: Draft) -> None:
         if slide.slide in draft.grids:
             _check_override(draft, slide, draft.grids[slide.slide])
     _check_layouts(draft)
+    _check_units(draft)
     if draft.config is not None:
         _check_segment(draft, draft.config)
         _check_metric(draft, draft.config)
@@ -296,6 +297,28 @@ def _and_more(layout: ParsedLayout, outside: list[int]) -> str:
         named += " and on"
     rows = "row" if len(outside) == 1 else "rows"
     return f", and so do {len(outside)} more ({rows} {named})"
+
+
+def _check_units(draft: Draft) -> None:
+    """An agent's doses must fit on one axis, whichever layout they are in."""
+    first: dict[str, tuple[str, str]] = {}
+    for name, layout in draft.layouts.items():
+        doses = layout.table[layout.table["agent"].notna() & layout.table["unit"].notna()]
+        told: set[str] = set()
+        for index, agent, unit in zip(doses.index, doses["agent"], doses["unit"], strict=True):
+            file, before = first.setdefault(agent, (name, unit))
+            same = unit_family(unit) == unit_family(before)
+            if file == name or same or agent in told:
+                continue
+            told.add(agent)
+            draft.wrong(
+                f"{LAYOUTS}/{name}",
+                f"doses of {agent} are in {before} in {file}, which cannot be converted",
+                "Use one unit for all doses of an agent.",
+                row=layout.lines[index],
+                column="unit",
+                value=unit,
+            )
 
 
 def _check_segment(draft: Draft, config: Config) -> None:

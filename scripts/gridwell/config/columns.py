@@ -39,7 +39,7 @@ _FEATURES = {
     "mean": "Mean intensity in the object, as recorded (not corrected).",
     "median": "Median intensity in the object, as recorded.",
     "max": "Largest intensity in the object, as recorded.",
-    "background": "Intensity of the background around the object.",
+    "background": "Median intensity around the object, other objects left out.",
     "edge": "True where the object touches the rim of the crop or of the spot's outline.",
 }
 
@@ -50,22 +50,23 @@ COLUMNS: dict[str, dict[str, str]] = {
         "height": "Height of the spot, in pixels.",
         "found": "True where a spot was seen; False where only the grid says so.",
         "score": "How well the image supports a spot here, from 0 to 1.",
-        "flags": "What to know about the position, sorted and joined by semicolons.",
+        "flags": "not_found (no spot shows), outside (beyond the image), merged (touches a "
+        "neighbour), joined by semicolons; empty: nothing to say.",
     },
     "instances/<channel>.parquet": _FEATURES
     | {
         "mean_<channel>": "Mean intensity of another channel under the object.",
-        "ring_<channel>": "Mean intensity of another channel in a ring around the object "
-        "(segment.ring pixels wide).",
+        "ring_<channel>": "Intensity of another channel in a ring around the object "
+        "(segment.ring pixels wide), other objects left out.",
     },
     "cells.parquet": {
         "spot": "Spot that the cell lies in.",
         "cell": "Number of the cell in its spot, from 1.",
         "state": "live (nucleus, live stain, no dead stain), dying (all three), dead (nucleus and "
         "dead stain), inactive (nucleus alone), orphan_live or orphan_dead (a stained body "
-        "without a nucleus).",
-        "p_live": "Probability that the live stain belongs to this cell, from 0 to 1.",
-        "p_dead": "Probability that the dead stain belongs to this cell, from 0 to 1.",
+        "without a nucleus); empty where the spot could not be fused.",
+        "p_live": "Probability that the cell holds the live stain, from 0 to 1; empty for orphans.",
+        "p_dead": "Probability that the cell holds the dead stain, from 0 to 1; empty for orphans.",
         "ambiguous": "True where p_live or p_dead is near neither 0 nor 1 (fuse.ambiguous).",
         "nuclei_label": "Label of the nucleus; empty for orphans.",
         "live_label": "Label of the matched live body; empty where there is none.",
@@ -74,10 +75,9 @@ COLUMNS: dict[str, dict[str, str]] = {
         "pixels.",
         "distance_dead": "Distance from the nucleus to the dead body after registration, in "
         "pixels.",
-        "x": "Position of the nucleus, or of the orphan, in full-resolution slide pixels to the "
-        "right.",
-        "y": "Position of the nucleus, or of the orphan, in full-resolution slide pixels "
-        "downwards.",
+        "x": "Position of the nucleus, or of the orphan, in pixels of the slide's nuclei channel "
+        "to the right.",
+        "y": "The same, downwards.",
         "nuclei_<feature>": "Features of the nucleus, as in instances/<channel>.parquet.",
         "live_<feature>": "Features of the matched live body.",
         "dead_<feature>": "Features of the matched dead body.",
@@ -116,37 +116,64 @@ COLUMNS: dict[str, dict[str, str]] = {
         "value_high": "Upper end of the interval of value.",
         "flags": _FLAGS,
     },
-    "screen/spots.csv": _SPOT
-    | {
+    "screen/spots.csv": {
+        "slide": _SPOT["slide"],
         "group": "Group of the slide, as in slides.tsv.",
+        "assay": "Assay of the slide.",
+    }
+    | {key: _SPOT[key] for key in ("spot", "row", "col", "x", "y")}
+    | {
         "agent": "Agent in the spot; agents of a combination are joined by +.",
-        "concentration": "Dose of the agent.",
+        "concentration": "Dose of the agent; empty for combinations.",
         "unit": "Unit of the dose.",
-        "role": "What the spot is for, as in the layout.",
+        "role": "What the spot is for, as in the layout; empty: not in the layout.",
         "replicate": "Label of the replicate, as in the layout.",
         "sample": "Sample in the spot, as in the layout.",
-        "measured": "The screened number (screen.metric) as measured.",
-        "normalised": "The screened number after screen.normalise.",
-        "flags": _FLAGS,
+        "metric": "Which number was screened (screen.metric, or the assay's own).",
+        "measured": "This number, as measured.",
+        "normalised": "This number after screen.normalise.",
+        "n": "Cells or objects that it rests on; empty where it rests on pixels.",
+        "flags": f"{_FLAGS} Also combination (several agents; no part of any curve).",
     },
     "screen/dose_response.csv": {
         "group": "Group of slides, as in slides.tsv.",
         "agent": "Agent.",
-        "model": "Curve that was chosen: 4pl, or flat where no dose matters.",
-        "ec50": "Dose of half the effect that the curve spans, in the unit of the layout.",
-        "ec50_low": "Lower end of its interval (screen.interval).",
-        "ec50_high": "Upper end of its interval.",
-        "in_range": "True where ec50 lies between the smallest and the largest dose tested.",
-        "hill": "Steepness of the curve.",
-        "top": "Level at dose 0.",
-        "bottom": "Level at doses beyond the effect.",
-        "auc": "Area under the curve over the tested log-dose range, as a fraction of the area "
-        "under the control level.",
-        "ic50": "Dose that halves the level of the negative controls; empty where none does.",
-        "dss": "Drug sensitivity score (DSS).",
-        "n_spots": "Spots that the curve was fitted to.",
-        "n_doses": "Distinct doses.",
-        "flags": "What to know before trusting the curve, sorted and joined by semicolons.",
+        "model": "Curve that was chosen: 4pl (four-parameter logistic), or flat where no effect "
+        "of the dose shows; empty: none was fitted.",
+        "ec50": "Dose of half the effect that the curve spans; empty where it lies outside the "
+        "doses tested.",
+        "ec50_low": "Lower end of its interval (screen.interval); empty: below the doses tested.",
+        "ec50_high": "Upper end of its interval; empty: above the doses tested.",
+        "in_range": "Where the ec50 lies: yes (within the doses tested), <min, >max, or flat.",
+        "hill": "Steepness of the curve; positive where the response falls with dose.",
+        "top": "Upper level of the curve.",
+        "bottom": "Lower level of the curve.",
+        "auc": "Mean level of the curve over the logarithm of the doses tested, as a fraction of "
+        "the control level.",
+        "ic50": "Dose at which half of the negative controls' level is left; empty where none is.",
+        "dss": "Drug sensitivity score.",
+        "n_spots": "Spots with the agent that the curve was fitted to.",
+        "n_doses": "Distinct doses among them.",
+        "flags": "What to know before trusting the curve, sorted and joined by semicolons: "
+        "few_doses and few_spots (no curve was fitted), incomplete (less than 80 % of the "
+        "effect shows within the doses tested), slope_at_bound, lack_of_fit, several_samples, "
+        "no_controls, no_pos_controls, one_control, few_controls, controls_alike, "
+        "layout_off_grid.",
+        "unit": "Unit of all doses in the row.",
+        "metric": "Which number was screened.",
+        "assay": "Assay of the slides.",
+        "normalise": "How the number was normalised.",
+    },
+    "screen/curves.csv": {
+        "group": "Group of slides, as in slides.tsv.",
+        "agent": "Agent.",
+        "dose": "Dose, evenly spaced on a logarithmic axis.",
+        "fit": "The fitted curve.",
+        "low": "Lower edge of its band (screen.interval).",
+        "high": "Upper edge of its band.",
+        "unit": "Unit of the dose.",
+        "metric": "Which number was screened.",
+        "assay": "Assay of the slides.",
     },
     "screen/quality.csv": {
         "slide": "Slide, as in slides.tsv.",
@@ -156,14 +183,31 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 
 QUALITY: dict[str, str] = {
-    "n_spots": "Spots of the slide with a value.",
-    "n_neg_ctrl": "Negative controls with a value.",
-    "n_pos_ctrl": "Positive controls with a value.",
+    "n_spots": "Positions of the grid.",
+    "n_found": "Positions where a spot shows.",
+    "n_measured": "Spots with a value.",
+    "n_used": "Spots with a value that count in statistics.",
+    "n_flagged": "Spots with any flag.",
+    "n_<flag>": "Spots with this flag: edge_cut, empty, failed, few_cells, not_found, "
+    "out_of_focus, saturated, unregistered, combination.",
+    "layout_not_on_grid": "Spots of the layout that the grid does not have.",
+    "grid_not_in_layout": "Positions of the grid that the layout does not name.",
+    "grid_confidence": "Confidence of the grid, from 0 to 1.",
+    "cells_per_spot": "Median number of cells or objects in the spots used.",
+    "n_neg_ctrl": "Negative controls used.",
+    "n_pos_ctrl": "Positive controls used.",
+    "neg_ctrl_median": "Median of the negative controls, as measured.",
+    "neg_ctrl_sd": "Standard deviation of the negative controls.",
+    "pos_ctrl_median": "Median of the positive controls, as measured.",
+    "pos_ctrl_sd": "Standard deviation of the positive controls.",
     "z_prime": "Z' = 1 - 3 (sd+ + sd-) / |mean+ - mean-| of the controls; above 0.5 is good.",
     "robust_z_prime": "Z' with medians and MADs, which single bad spots do not spoil.",
-    "ssmd": "Strictly standardised mean difference of the controls.",
-    "edge_effect": "Mean of the outermost spots minus mean of the inner ones, of the controls.",
-    "grid_confidence": "Confidence of the grid, from 0 to 1.",
+    "ssmd": "Strictly standardised mean difference of negative and positive controls.",
+    "edge_effect": "Median of the outermost negative controls minus that of the inner ones, in "
+    "percent of the inner.",
+    "edge_effect_all": "The same over all spots used.",
+    "metric_of_study": "1 where the slide has the number named in screen.metric, 0 where its "
+    "assay's own number stands in.",
 }
 """Statistics of quality.csv."""
 

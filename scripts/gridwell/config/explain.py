@@ -114,7 +114,7 @@ def problems_of(
             reason=reason,
             remedy=remedy,
             row=row,
-            column=".".join(key for key in location if isinstance(key, str)),
+            column=".".join(key for key in location if isinstance(key, str)) or None,
             value=short(details["input"]) if details["type"] != "missing" else None,
         )
         found.append((location, problem))
@@ -175,7 +175,7 @@ def _meaning(location: Sequence[str | int], model: type[BaseModel]) -> str:
     holder: Any = model
     for step in location[:-1]:
         holder = model_below(holder, str(step))
-    field = getattr(holder, "model_fields", {}).get(str(location[-1]))
+    field = getattr(holder, "model_fields", {}).get(str(location[-1])) if location else None
     return str(field.description) if field else "See docs/options.md."
 
 

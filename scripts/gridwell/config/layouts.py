@@ -30,8 +30,7 @@ COLUMNS = (
     "sample",
 )
 UNITS = ("M", "mM", "uM", "nM", "pM", "ug/mL", "%")
-# 10^-power of each molar unit, in mol/L.
-_MOLAR = {"M": 0, "mM": 3, "uM": 6, "nM": 9, "pM": 12}
+_MOLAR = ("M", "mM", "uM", "nM", "pM")
 _SAME_UNIT = {
     "mol/l": "M",
     "mmol/l": "mM",
@@ -68,8 +67,8 @@ def read_layout(path: Path) -> pd.DataFrame:
     -------
     DataFrame
         ``spot`` (as C7), ``row`` and ``col`` (from 0), ``agent``, ``concentration``, ``unit``
-        (one unit for all doses of an agent that can be converted), ``role``, ``replicate``,
-        ``value``, ``sample``; in the order of the file, missing values as NaN.
+        (one of `UNITS`), ``role``, ``replicate``, ``value``, ``sample``; in the order of the
+        file, missing values as NaN.
 
     Raises
     ------
@@ -117,8 +116,6 @@ def parse_layout(path: Path, name: str) -> ParsedLayout:
             lines.append(line)
     problems += _contradictions(rows, lines, name)
     problems.sort(key=lambda problem: problem.row or 0)
-    if not problems:
-        _one_unit_per_agent(rows)
     return ParsedLayout(_frame(rows), lines, problems)
 
 
@@ -325,7 +322,7 @@ def _contradictions(rows: list[dict[str, Any]], lines: list[int], name: str) -> 
             if row[column] != before[column]
         ]
         if agent and unit:
-            family = "molar" if unit in _MOLAR else unit
+            family = unit_family(unit)
             line_before, family_before = families.setdefault(agent, (line, family))
             if family != family_before:
                 problems.append(
@@ -342,23 +339,9 @@ def _contradictions(rows: list[dict[str, Any]], lines: list[int], name: str) -> 
     return problems
 
 
-def _one_unit_per_agent(rows: list[dict[str, Any]]) -> None:
-    """Bring molar doses of an agent to the unit of its first dose."""
-    units: dict[str, str] = {}
-    for row in rows:
-        agent, unit, dose = row["agent"], row["unit"], row["concentration"]
-        if agent and unit in _MOLAR:
-            target = units.setdefault(agent, unit)
-            if target != unit:
-                row["unit"] = target
-                if dose is not None:
-                    row["concentration"] = convert_molar(dose, unit, target)
-
-
-def convert_molar(dose: float, unit: str, target: str) -> float:
-    """A molar concentration in another molar unit: (300, nM, uM) -> 0.3, correctly rounded."""
-    power = _MOLAR[target] - _MOLAR[unit]
-    return dose * 10.0**power if power >= 0 else dose / 10.0**-power
+def unit_family(unit: str) -> str:
+    """What a unit can be converted within: all molar units are one family."""
+    return "molar" if unit in _MOLAR else unit
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

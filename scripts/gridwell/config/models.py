@@ -65,13 +65,15 @@ class Options(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_surprises(cls, value: Any, info: ValidationInfo) -> Any:
-        """Keep true and false out of numbers and texts; an empty text is no number."""
+        """Take each value for what was meant: no true or false for a number, and the like."""
         annotation = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and annotation is not bool:
             # Many YAML readers take a bare `off` for false before it gets here.
             if not value and "off" in get_args(annotation):
                 return "off"
             raise PydanticCustomError("bool_unexpected", "true or false is not a value here")
+        if isinstance(value, int | float) and str(value) in get_args(annotation):
+            return str(value)  # a version such as 0.4, written without quotes
         if value == "" and type(None) in get_args(annotation):
             return None
         return value
@@ -394,6 +396,13 @@ class Carrier(Options):
         default=(), description="Columns of each block; sums up to cols."
     )
     source: str = Field(default="", description="Where the numbers come from.")
+
+    @model_validator(mode="after")
+    def _blocks_are_whole(self) -> Self:
+        for blocks, lines in ((self.block_rows, self.rows), (self.block_cols, self.cols)):
+            if blocks and sum(blocks) != lines:
+                raise PydanticCustomError("blocks", "has blocks that do not sum up to the grid")
+        return self
 
 
 class GridOverride(Options):

@@ -13,8 +13,9 @@ from gridwell.config.errors import Problem
 from gridwell.config.explain import DECIMAL_COMMA, closest, short, suggest
 
 MAX_BYTES = 50_000_000
-# Columns in which a number may have decimals.
+# Columns in which a number may have decimals, and in which there are none.
 _DECIMAL_COLUMNS = ("concentration", "value", "pixel_size_um")
+_WORD_COLUMNS = ("unit", "role", "agent")
 _SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -262,10 +263,10 @@ def _row(
     ValueError
         Where the cells cannot be told apart; with column, reason and remedy.
     """
+    column = _cut_number(cells, header)
+    if column:
+        raise ValueError(column, "has a decimal comma", "Write it with a point: 1.5, not 1,5.")
     if any(cells[len(header) :]):
-        column = _cut_number(cells, header) if len(cells) == len(header) + 1 else None
-        if column:
-            raise ValueError(column, "has a decimal comma", "Write it with a point: 1.5, not 1,5.")
         raise ValueError(
             None,
             f"has {len(cells)} cells where the header has {len(header)}",
@@ -291,9 +292,16 @@ def _row(
 
 
 def _cut_number(cells: Sequence[str], header: Sequence[str]) -> str | None:
-    """Column of a number that its decimal comma has cut in two, if that is what happened."""
-    for index, title in enumerate(header):
-        pair = ",".join(cells[index : index + 2])
-        if title.lower() in _DECIMAL_COLUMNS and DECIMAL_COMMA.match(pair):
-            return title.lower()
+    """Column of a number that its decimal comma has cut in two, if that is what happened.
+
+    It has where a cell is left over, and where digits stand in a column of words.
+    """
+    left_over = len(cells) == len(header) + 1 and bool(cells[-1])
+    titles = [title.lower() for title in header] + [""]
+    for index, title in enumerate(titles[:-1]):
+        cut = left_over or titles[index + 1] in _WORD_COLUMNS
+        if title in _DECIMAL_COLUMNS and cut:
+            pair = ",".join(cells[index : index + 2])
+            if DECIMAL_COMMA.match(pair):
+                return title
     return None
