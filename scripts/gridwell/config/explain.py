@@ -57,6 +57,15 @@ def short(value: object) -> object:
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
+def unreadable(file: str, error: OSError) -> Problem:
+    """A file that is there and cannot be read; in a dataset, often one that was not fetched."""
+    return Problem(
+        file=file,
+        reason=f"cannot be read ({error.strerror})",
+        remedy="Check its permissions; if it is a link into a dataset, fetch it with: datalad get.",
+    )
+
+
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant, or None; case does not count."""
     words = list(known)

@@ -83,7 +83,7 @@ def read_layout(path: Path) -> pd.DataFrame:
 
 def parse_layout(path: Path, name: str) -> ParsedLayout:
     """As `read_layout`, but with the line of each row, and problems told instead of raised."""
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         problem = Problem(
             file=name, reason="does not exist", remedy="Put the layout there, or correct its name."
         )

@@ -120,7 +120,7 @@ def _read_config(draft: Draft, root: Path) -> None:
     if not path.exists() and path.with_suffix(".yml").exists():
         draft.wrong("config/config.yml", "is not read", f"Rename it to {CONFIG}.")
     readable = True
-    if path.exists():
+    if path.exists() or path.is_symlink():
         try:
             draft.document = read_yaml(path, CONFIG)
         except InputError as error:
@@ -141,7 +141,7 @@ def _read_sheet(
 ) -> Sheet[Row]:
     sheet: Sheet[Row] = Sheet()
     path = root / name
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         columns = ", ".join(required)
         draft.wrong(
             name, "does not exist", f"Make it: a table separated by tabs with columns {columns}."
@@ -184,7 +184,7 @@ def _read_carriers(draft: Draft) -> None:
 
 def _read_layouts(draft: Draft, root: Path) -> None:
     folder = root / LAYOUTS
-    there = sorted(path.name for path in folder.glob("*") if path.is_file())
+    there = sorted(path.name for path in folder.glob("*") if not path.is_dir())
     for line, slide in draft.slides.items:
         name = slide.layout
         if name is None or name in draft.layouts:

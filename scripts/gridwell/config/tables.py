@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gridwell.config.errors import Problem
-from gridwell.config.explain import DECIMAL_COMMA, closest, short, suggest
+from gridwell.config.explain import DECIMAL_COMMA, closest, short, suggest, unreadable
 
 MAX_BYTES = 50_000_000
 # Columns in which a number may have decimals, and in which there are none.
@@ -109,12 +109,12 @@ def read_table(
 
 
 def _decode(path: Path, name: str, problems: list[Problem]) -> str | None:
-    if path.is_dir():
-        problems.append(
-            Problem(file=name, reason="is a folder, not a table", remedy="Put the file here.")
-        )
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        problems.append(unreadable(name, error))
         return None
-    size = path.stat().st_size
     if size > MAX_BYTES:
         problems.append(
             Problem(
@@ -124,7 +124,6 @@ def _decode(path: Path, name: str, problems: list[Problem]) -> str | None:
             )
         )
         return None
-    data = path.read_bytes()
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         problems.append(
             Problem(

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.explain import short
+from gridwell.config.explain import short, unreadable
 
 MAX_BYTES = 1_000_000
 
@@ -84,7 +84,11 @@ def read_yaml(path: Path, name: str) -> Document:
         If the file is too large, not text, not YAML, holds a key twice, or no mapping;
         with the line where it is known.
     """
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        raise InputError(unreadable(name, error)) from error
     if size > MAX_BYTES:
         raise InputError(
             Problem(
@@ -94,9 +98,9 @@ def read_yaml(path: Path, name: str) -> Document:
             )
         )
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = data[: error.start].count(b"\n") + 1
         raise InputError(
             Problem(
                 file=name,

@@ -540,6 +540,20 @@ def test_mistake_on_the_command_line(root, overrides, column, remedy):
     assert remedy in problem.remedy
 
 
+@pytest.mark.parametrize("name", [CONFIG, SLIDES, DRUGS])
+def test_files_that_were_not_fetched(root, name):
+    (root / name).unlink()
+    (root / name).symlink_to(".git/annex/objects/nowhere")
+    says(problems_of(root), name, None, None, "cannot be read", "datalad get")
+
+
+@pytest.mark.parametrize("name", [CONFIG, CHANNELS])
+def test_folders_in_place_of_files(root, name):
+    (root / name).unlink()
+    (root / name).mkdir()
+    says(problems_of(root), name, None, None, "cannot be read", "permissions")
+
+
 def test_broken_config_hides_no_mistake_of_other_files(root):
     spoil(root, CONFIG, 1, "\tstudy: x")
     spoil(root, SLIDES, 2, "S01\tviability\tsbs-96\tdrugs.csv")
