@@ -135,6 +135,7 @@ class _Stain:
     shifts: list[Array] = field(default_factory=list)
     match: list[Array] = field(default_factory=list)
     distance: list[Array] = field(default_factory=list)
+    cost: list[Array] = field(default_factory=list)
     intensity: list[Array] = field(default_factory=list)
     covered: list[Array] = field(default_factory=list)
     feigned: list[Array] = field(default_factory=list)
@@ -193,8 +194,8 @@ def _match(stain: _Stain, nuclei: list[pd.DataFrame], options: FuseOptions) -> N
     """Find the shift of a stain and match its bodies with the nuclei, spot by spot."""
     places = [_places(table) for table in nuclei]
     if stain.tables is None:
-        stain.match = [np.full(len(place), -1) for place in places]
-        stain.distance = [np.full(len(place), np.nan) for place in places]
+        found = [_unmatched(len(place)) for place in places]
+        stain.match, stain.distance, stain.cost = (list(part) for part in zip(*found, strict=True))
         stain.shifts = [np.zeros(2) for _ in places]
         return
     bodies = [_places(table) for table in stain.tables]
@@ -205,10 +206,15 @@ def _match(stain: _Stain, nuclei: list[pd.DataFrame], options: FuseOptions) -> N
         if stain.shift.registered:
             found = match_objects(place, _radii(nucleus), body - shift, _radii(table), options.gate)
         else:
-            found = np.full(len(place), -1), np.full(len(place), np.nan)
+            found = _unmatched(len(place))
         stain.shifts.append(shift)
         stain.match.append(found[0])
         stain.distance.append(found[1])
+        stain.cost.append(found[2])
+
+
+def _unmatched(count: int) -> tuple[Array, Array, Array]:
+    return np.full(count, -1), np.full(count, np.nan), np.full(count, np.nan)
 
 
 def _measure_pixels(
@@ -294,13 +300,14 @@ def _judge(stain: _Stain) -> None:
     intensity = np.concatenate(stain.intensity)
     values = np.arcsinh(intensity / max(float(np.median(stain.noise)), 1e-6))
     matched = _witness(stain) if stain.tables is not None else None
-    stain.calibration = calibrate(values, matched)
+    cost = np.concatenate(stain.cost)
+    stain.calibration = calibrate(values, matched, cost)
     if stain.calibration.source == "match" and matched is not None:
         # One class only: two nuclei that share a body are as bright as those that have their own.
         own = intensity[matched == 1]
         usual = float(np.median(own)) if own.size else np.inf
         matched = np.where(np.isnan(matched), intensity > usual / 2, matched)
-    probability = posterior(stain.calibration, values, matched)
+    probability = posterior(stain.calibration, values, matched, cost)
     stain.probability = np.split(probability, np.cumsum([len(match) for match in stain.match])[:-1])
 
 

@@ -15,7 +15,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 def match_objects(
     nuclei: Array, radii: Array, bodies: Array, body_radii: Array, gate: float
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     """Pair nuclei and bodies, each at most once, at the least total cost.
 
     A pair costs ``(d / g)^2`` with its distance d and its gate ``g = gate * (r1 + r2)``; pairs
@@ -37,6 +37,8 @@ def match_objects(
         (n,) index of each nucleus' body, -1 for none.
     distance
         (n,) in pixels, NaN for none.
+    cost
+        (n,) ``(d / g)^2`` of the pair: even from 0 to 1 for chance pairs; NaN for none.
 
     References
     ----------
@@ -44,11 +46,12 @@ def match_objects(
     """
     match = np.full(len(nuclei), -1, np.int64)
     distance = np.full(len(nuclei), np.nan)
+    cost = np.full(len(nuclei), np.nan)
     if len(nuclei) == 0 or len(bodies) == 0:
-        return match, distance
+        return match, distance, cost
     one, other, away, gain = _candidates(nuclei, radii, bodies, body_radii, gate)
     if one.size == 0:
-        return match, distance
+        return match, distance, cost
     n = len(nuclei)
     graph = coo_array((np.ones(one.size), (one, n + other)), shape=(n + len(bodies),) * 2)
     _, component = connected_components(graph, directed=False)
@@ -61,7 +64,8 @@ def match_objects(
             edges = edges[_best(one[edges], other[edges], gain[edges])]
         match[one[edges]] = other[edges]
         distance[one[edges]] = away[edges]
-    return match, distance
+        cost[one[edges]] = 1 - gain[edges]
+    return match, distance, cost
 
 
 def _candidates(

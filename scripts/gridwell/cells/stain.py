@@ -121,6 +121,8 @@ class Calibration:
         ``none`` (neither can be told).
     matched, matched_by_chance
         Part of the cells with and without the stain that have a body.
+    reach
+        Mean squared distance of true matches in units of their gate; 1: distance tells nothing.
     negative, positive
         Mean and standard deviation of both classes, in arcsinh of the intensity over the noise.
     part
@@ -130,26 +132,30 @@ class Calibration:
     source: str
     matched: float = _MATCHED
     matched_by_chance: float = _MATCHED_BY_CHANCE
+    reach: float = 1.0
     negative: tuple[float, float] = (0.0, 1.0)
     positive: tuple[float, float] = (0.0, 1.0)
     part: float = 0.5
 
 
-def calibrate(values: Array, matched: Array | None) -> Calibration:
+def calibrate(values: Array, matched: Array | None, cost: Array) -> Calibration:
     """Learn from all cells of a slide what tells cells with a stain from cells without.
 
-    A mixture of two classes is fitted by expectation maximisation: in each, the intensity is
-    normal and a match has its own probability, independent of the intensity. It is believed
-    only where it shows two separate classes that the matches agree with; else matches alone
-    decide, with odds fixed beforehand.
+    A mixture of two classes is fitted by expectation maximisation. In each, the intensity is
+    normal, a match has its own probability, and the squared distance of a match in units of
+    its gate is exponential (cells with the stain) or even (chance). It is believed only where
+    it shows two separate classes that the matches agree with; else matches alone decide, with
+    odds fixed beforehand.
 
     Parameters
     ----------
     values
-        arcsinh of intensity over noise of each cell, NaN where unknown, (n,).
+        arcsinh of intensity over noise of each cell, (n,).
     matched
         1 with a body, 0 without, NaN where that cannot be told, (n,); None where the stain
         was not segmented.
+    cost
+        Squared distance of each match in units of its gate, NaN without, (n,).
 
     References
     ----------
@@ -157,31 +163,30 @@ def calibrate(values: Array, matched: Array | None) -> Calibration:
     K. M. Ashman, C. M. Bird, S. E. Zepf, Astron. J. 108 (1994) 2348 (separation D).
     """
     alone = Calibration("none" if matched is None else "match")
-    known = np.isfinite(values)
-    value = values[known]
-    if value.size < _LEAST_CELLS:
+    if len(values) < _LEAST_CELLS:
         return alone
-    match = np.full(value.size, np.nan) if matched is None else matched[known]
     if matched is None:
-        share = _first_guess(value)
+        match = np.full(len(values), np.nan)
+        share = _first_guess(values)
     else:
-        share = np.select([match == 1, match == 0], [0.9, 0.05], 0.5)
+        match = matched
+        share = np.select([(match == 1) & (cost < 0.1), match == 0], [0.9, 0.05], 0.4)
     fit = alone
     for _ in range(200):
         last = share
-        fit = _maximise(value, match, share, segmented=matched is not None)
-        share = expit(_log_odds(fit, value, match, sure=np.inf))
+        fit = _maximise(values, match, cost, share, segmented=matched is not None)
+        share = expit(_log_odds(fit, values, match, cost, sure=np.inf))
         if np.abs(share - last).max() < 1e-6:
             break
     return fit if _two_classes(fit, share, segmented=matched is not None) else alone
 
 
-def posterior(calibration: Calibration, values: Array, matched: Array | None) -> Array:
+def posterior(calibration: Calibration, values: Array, matched: Array | None, cost: Array) -> Array:
     """Probability that each cell has the stain, from its intensity and its match, (n,)."""
     if calibration.source == "none":
         return np.full(len(values), np.nan)
     match = np.full(len(values), np.nan) if matched is None else matched
-    return expit(_log_odds(calibration, values, match, sure=_SUREST))
+    return expit(_log_odds(calibration, values, match, cost, sure=_SUREST))
 
 
 def _first_guess(value: Array) -> Array:
@@ -192,38 +197,47 @@ def _first_guess(value: Array) -> Array:
     return np.where(value > threshold_otsu(value), 0.9, 0.1)
 
 
-def _maximise(value: Array, match: Array, share: Array, *, segmented: bool) -> Calibration:
-    def normal(weight: Array) -> tuple[float, float]:
-        total = max(float(weight.sum()), 1e-9)
-        mean = float((weight * value).sum()) / total
-        variance = float((weight * (value - mean) ** 2).sum()) / total
-        return mean, max(variance, 0.01) ** 0.5
-
+def _maximise(
+    value: Array, match: Array, cost: Array, share: Array, *, segmented: bool
+) -> Calibration:
     other = 1 - share
-    told = np.isfinite(match)
-    yes = np.where(told, match, 0)
-    with_match = float((share * yes).sum()) / max(float(share[told].sum()), 1e-9)
-    by_chance = float((other * yes).sum()) / max(float(other[told].sum()), 1e-9)
+    (m0, s0), (m1, s1) = _normal(value, other), _normal(value, share)
+    # No class is so narrow that all between both of them must belong to the wider one.
+    least = max(0.15 * abs(m1 - m0), 0.1)
+    told, yes = np.isfinite(match), match == 1
+    with_match = _mean(yes[told], share[told])
+    by_chance = _mean(yes[told], other[told])
+    reach = _mean(cost[yes], share[yes]) if yes.any() else 1.0
     return Calibration(
         source="intensity+match" if segmented else "intensity",
         matched=float(np.clip(with_match, 0.5, 0.98)),
         matched_by_chance=float(np.clip(by_chance, 0.01, 0.4)),
-        negative=normal(other),
-        positive=normal(share),
+        reach=float(np.clip(reach, 0.001, 1.0)),
+        negative=(m0, max(s0, least)),
+        positive=(m1, max(s1, least)),
         part=float(np.clip(share.mean(), 1e-3, 1 - 1e-3)),
     )
 
 
-def _log_odds(fit: Calibration, value: Array, match: Array, *, sure: float) -> Array:
+def _mean(value: Array, weight: Array) -> float:
+    return float((weight * value).sum()) / max(float(weight.sum()), 1e-9)
+
+
+def _normal(value: Array, weight: Array) -> tuple[float, float]:
+    mean = _mean(value, weight)
+    return mean, _mean((value - mean) ** 2, weight) ** 0.5
+
+
+def _log_odds(fit: Calibration, value: Array, match: Array, cost: Array, *, sure: float) -> Array:
     intensity = np.zeros(len(value))
     if fit.source.startswith("intensity"):
         (m0, s0), (m1, s1) = fit.negative, fit.positive
         # Beyond the means nothing speaks against a class: the wider one must not win both ends.
         v = np.clip(value, min(m0, m1), max(m0, m1))
         ratio = np.log(s0 / s1) + ((v - m0) / s0) ** 2 / 2 - ((v - m1) / s1) ** 2 / 2
-        odds = ratio + np.log(fit.part / (1 - fit.part))
-        intensity = np.where(np.isfinite(value), np.clip(odds, -sure, sure), 0.0)
-    yes = np.log(fit.matched / fit.matched_by_chance)
+        intensity = np.clip(ratio + np.log(fit.part / (1 - fit.part)), -sure, sure)
+    near = -np.log(fit.reach) - np.nan_to_num(cost) / fit.reach
+    yes = np.log(fit.matched / fit.matched_by_chance) + np.clip(near, -2 * _SUREST, _SUREST)
     no = np.log((1 - fit.matched) / (1 - fit.matched_by_chance))
     return intensity + np.select([match == 1, match == 0], [yes, no], 0.0)
 
