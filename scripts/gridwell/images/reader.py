@@ -16,6 +16,7 @@ import io
 import os
 import re
 import struct
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -143,7 +144,7 @@ def overview(
     """
     with open_plane(path, index) as plane:
         factor = -(-max(plane.info.width, plane.info.height) // max_side)
-        rows = factor * max(1, 512 // factor)
+        rows = factor * max(1, 64 // factor)
         return np.concatenate([_area_mean(b, factor) for _, b in plane.bands(rows)]), float(factor)
 
 
@@ -239,7 +240,9 @@ def _kind(path: Path) -> str:
             path, "may not be read", "Give yourself permission to read the file."
         ) from None
     except OSError as error:
-        raise _problem(path, f"cannot be opened: {error.strerror}", "Correct the path.") from None
+        raise _problem(
+            path, f"cannot be opened: {error.strerror or error}", "Correct the path."
+        ) from None
     if not head:
         raise _problem(path, "is empty (0 bytes)", "Copy the file again from the microscope.")
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
@@ -418,7 +421,9 @@ def _open_tiff(path: Path) -> Iterator[Any]:
         # _multifile=False: no file is opened that the user did not name.
         tif = tifffile.TiffFile(path, _multifile=False)
     except OSError as error:
-        raise _problem(path, f"cannot be read: {error.strerror}", "Check the disk.") from None
+        raise _problem(
+            path, f"cannot be read: {error.strerror or error}", "Check the disk."
+        ) from None
     except Exception as error:
         raise _unreadable(path, error) from None
     with tif:
@@ -620,6 +625,7 @@ class _Segments:
         page = slot.page
         self._slot = slot
         self._info = info
+        self._lock = threading.Lock()
         self._planar = int(page.planarconfig) == 2
         self.step = min(page.tilelength if page.is_tiled else page.rowsperstrip, info.height)
         self._across = -(-info.width // page.tilewidth) if page.is_tiled else 1
@@ -642,18 +648,16 @@ class _Segments:
             for column in range(self._across)
         ]
 
-        def place(segment: int, data: bytes | None) -> None:
-            self._place(out, top, segment, data)
+        def place(segment: int) -> None:
+            self._place(out, top, segment, self._bytes(segment))
 
         if len(segments) == 1 or out.size < 2**16:
             for segment in segments:
-                place(segment, self._bytes(segment))
+                place(segment)
         else:
             with ThreadPoolExecutor(_WORKERS) as pool:
-                # Reading stays in this thread: a file has one position.
-                jobs = [pool.submit(place, s, self._bytes(s)) for s in segments]
-                for job in jobs:
-                    job.result()
+                for _ in pool.map(place, segments):
+                    pass
         image = out[..., 0] if len(samples) == 1 else out
         return _without_alpha(info.path, image, samples)
 
@@ -663,8 +667,9 @@ class _Segments:
         if count == 0:
             return None
         handle = page.parent.filehandle
-        handle.seek(page.dataoffsets[segment])
-        data = handle.read(count)
+        with self._lock:  # a file has one position
+            handle.seek(page.dataoffsets[segment])
+            data = handle.read(count)
         if len(data) < count:
             raise _cut_off(self._info.path)
         return bytes(data)

@@ -161,8 +161,12 @@ class _Level:
             else [np.concatenate(parts) for parts in zip(*self.waiting, strict=True)]
         )
         self.waiting = []
+        wide = _SHARD[1] * self.array.chunks[2]
         for plane, image in zip(self.planes, joined, strict=True):
-            self.array[plane, self.done : self.done + count] = image
+            # One shard at a time: Zarr holds all it writes in one go three times.
+            for x in range(0, image.shape[1], wide):
+                part = image[:, x : x + wide]
+                self.array[plane, self.done : self.done + count, x : x + wide] = part
         self.done += count
         return joined
 

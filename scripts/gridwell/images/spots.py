@@ -23,13 +23,13 @@ import zarr
 from numpy.typing import NDArray
 
 from gridwell.config.files import whole
-from gridwell.images.slide import SlideImage, open_slide
+from gridwell.images.slide import SlideImage
 from gridwell.images.stores import create_array, open_complete
 
 Pixels = NDArray[Any]
 
-# Slide pixels held at a time while cutting a row of spots: 64 MB of uint16.
-_BLOCK_PIXELS = 2**25
+# Slide pixels held at a time while cutting a row of spots: 32 MB of uint16.
+_BLOCK_PIXELS = 2**24
 _REMEDY = "Remove it and run the workflow again: the rule crop_spots writes it."
 
 
@@ -219,7 +219,8 @@ _worker: dict[str, Any] = {}
 
 def _start(slide: Path, part: Path, frame: SpotFrame) -> None:
     cv2.setNumThreads(1)
-    _worker["slide"] = open_slide(slide)
+    # The parent has opened it with all checks.
+    _worker["slide"] = SlideImage(slide, zarr.open_group(slide, mode="r"))
     _worker["group"] = zarr.open_group(part, mode="r+")
     _worker["frame"] = frame
 

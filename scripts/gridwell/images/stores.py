@@ -69,8 +69,8 @@ def open_complete(path: Path, *, what: str, remedy: str) -> zarr.Group:
         if not isinstance(facts, dict):
             raise KeyError("gridwell")
     except (FileNotFoundError, KeyError, ValueError):
-        dangling = [p for p in (path, *path.glob("zarr.json")) if p.is_symlink()]
-        if dangling and not dangling[0].exists():
+        metadata = (path, path / "zarr.json", path / ".zgroup", path / ".zattrs")
+        if any(file.is_symlink() and not file.exists() for file in metadata):
             raise _not_fetched(path, what) from None
         raise InputError(Problem(str(path), f"holds no {what} of gridwell", remedy)) from None
     for name, array in sorted(group.arrays()):
