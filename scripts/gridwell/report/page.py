@@ -99,7 +99,7 @@ class Charts:
         whole_spec = {
             "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
             "config": THEME,
-            "padding": 4,
+            "padding": {"left": 0, "top": 4, "right": 4, "bottom": 4},
             **spec,
         }
         self.specs[name] = whole_spec

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gridwell.config.spots import row_letters
-from gridwell.report.page import INK, MUTED
+from gridwell.report.page import INK
 
 # Okabe and Ito's palette, told apart with any colour vision (jfly.uni-koeln.de/color, 2008).
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -152,7 +152,7 @@ def plate_map(
             "encoding": {"tooltip": tips},
         },
         {
-            "transform": [{"filter": {"field": field, "valid": True}}],
+            "transform": [{"filter": f"isValid(datum.{field})"}],
             "mark": {"type": "rect"},
             "encoding": {"color": colour, "tooltip": tips},
         },
@@ -196,7 +196,7 @@ def plate_map(
             {
                 "transform": [
                     {"filter": {"field": "sign", "oneOf": ["+", "−"]}},
-                    {"filter": {"field": field, "valid": True}},
+                    {"filter": f"isValid(datum.{field})"},
                 ],
                 "mark": {"type": "text", "fontSize": round(step * 0.72), "fontWeight": "bold"},
                 "encoding": {
@@ -225,7 +225,7 @@ def composition(data: str, labels: Sequence[str], *, title: str) -> Spec:
     return {
         "data": {"name": data},
         "title": {"text": title},
-        "width": max(24 * len(labels), 60),
+        "width": max(15 * len(labels), 36),
         "height": 120,
         "mark": {"type": "bar", "stroke": "white", "strokeWidth": 0.5},
         "encoding": {
@@ -233,7 +233,7 @@ def composition(data: str, labels: Sequence[str], *, title: str) -> Spec:
                 "field": "label",
                 "type": "ordinal",
                 "scale": {"domain": list(labels), "paddingInner": 0.15},
-                "axis": {"title": None, "labelAngle": -60, "labelFontSize": 10, "ticks": False},
+                "axis": {"title": None, "labelAngle": -90, "labelFontSize": 10, "ticks": False},
             },
             "y": {
                 "field": "share",
@@ -400,7 +400,7 @@ def forest(
 ) -> Spec:
     """Compare EC50s: one line an agent, one mark a group, arrows where the doses end first.
 
-    `data` holds agent, group, ec50, low, high, kind (measured, above, below), words, shift.
+    `data` holds agent, group, ec50, low, high, arrow (empty where measured), words.
     """
     colour, shape = _group_channels(groups)
     x = {
@@ -434,17 +434,17 @@ def forest(
         "height": {"step": step, "for": "position"},
         "layer": [
             {
-                "transform": [{"filter": {"field": "kind", "equal": "measured"}}],
+                "transform": [{"filter": {"field": "arrow", "equal": ""}}],
                 "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.6},
                 "encoding": {**common, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": colour},
             },
             {
-                "transform": [{"filter": {"field": "kind", "equal": "measured"}}],
+                "transform": [{"filter": {"field": "arrow", "equal": ""}}],
                 "mark": {"type": "point", "filled": True, "size": 54, "opacity": 1},
                 "encoding": {**common, "x": x, "color": colour, "shape": shape},
             },
             {
-                "transform": [{"filter": {"field": "kind", "oneOf": ["above", "below"]}}],
+                "transform": [{"filter": {"not": {"field": "arrow", "equal": ""}}}],
                 "mark": {"type": "text", "fontSize": 13, "fontWeight": "bold", "baseline": "middle"},
                 "encoding": {
                     **common,
@@ -463,7 +463,7 @@ def calibration(data: str, *, metric: str, known: str) -> Spec:
         "data": {"name": data},
         "width": 280,
         "height": 200,
-        "mark": {"type": "point", "filled": True, "size": 40, "stroke": MUTED, "strokeWidth": 0.5},
+        "mark": {"type": "point", "size": 60, "opacity": 1, "strokeWidth": 0.7},
         "encoding": {
             "x": {
                 "field": "known",
@@ -478,7 +478,7 @@ def calibration(data: str, *, metric: str, known: str) -> Spec:
                 "axis": {"title": metric},
             },
             "fill": {"field": "colour", "type": "nominal", "scale": None},
-            "color": {"value": INK},
+            "stroke": {"value": INK},
             "tooltip": [
                 {"field": "spot", "type": "nominal", "title": "Spot"},
                 {"field": "known", "type": "quantitative", "title": known},

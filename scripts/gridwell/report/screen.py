@@ -46,6 +46,20 @@ class Screen:
         return sorted(set(self.spots["group"]) | set(self.fits["group"]), key=words.natural)
 
     @property
+    def keys(self) -> list[tuple[str, str]]:
+        """Every assay and the number screened there, in the order of the table."""
+        pairs = zip(self.spots["assay"], self.spots["metric"], strict=True)
+        return [key for key in dict.fromkeys(pairs) if key[1]]
+
+    def only(self, assay: str, metric: str) -> Screen:
+        """What belongs to one assay and number; statistics of slides stay."""
+
+        def part(table: pd.DataFrame) -> pd.DataFrame:
+            return table[(table["assay"] == assay) & (table["metric"] == metric)]
+
+        return Screen(part(self.spots), part(self.fits), self.quality, part(self.curves))
+
+    @property
     def slides(self) -> list[str]:
         """All slides, in the order of the table."""
         return list(dict.fromkeys(self.spots["slide"]))
@@ -76,81 +90,82 @@ def report_screen(
     """
     screen = _read(Path(screen_dir))
     charts = Charts()
-    measure = _measure(screen.spots, config)
-    agents = _agents(charts, screen, measure)
+    parts = [_part(charts, screen, key, slide_reports) for key in screen.keys]
     write_page(
         Path(out),
         "screen.html.j2",
         charts,
         study=study,
-        measure=measure,
         cards=_cards(screen),
         warnings=_warnings(screen),
         groups=_legend(screen.groups) if len(screen.groups) > 1 else [],
-        forests=_forests(charts, screen),
-        agents=agents,
+        parts=parts,
         table=_table(screen),
         help=[(c.label, c.help) for c in _columns(screen.fits) if c.help],
-        plates=_plates(charts, screen, measure, slide_reports),
         quality=_quality(screen),
         slides=_slides(screen, slide_reports),
         flagged=_flagged(screen.spots, slide_reports),
-        spots_link=tables.csv_link(screen.spots.drop(columns="unit_shown")),
+        flag_counts=_curve_flags(screen.fits),
+        spots_link=tables.csv_link(screen.spots),
         quality_link=tables.csv_link(screen.quality),
         methods=methods.screen_methods(config),
         options=methods.options_used(config, "screen"),
     )
 
 
+def _part(
+    charts: Charts, screen: Screen, key: tuple[str, str], links: Mapping[str, str]
+) -> dict[str, Any]:
+    """Make the pictures of one number: studies that mix assays screen several."""
+    assay, metric = key
+    own = screen.only(assay, metric)
+    measure = _measure(own, metric)
+    return {
+        "assay": assay,
+        "measure": measure,
+        "forests": _forests(charts, own, screen.groups),
+        "agents": _agents(charts, own, screen.groups, measure),
+        "ranked": _ranked(own),
+        "plates": _plates(charts, own, measure, links),
+    }
+
+
 def _read(folder: Path) -> Screen:
     spots = tables.read_csv(folder / "spots.csv")
     fits = tables.read_csv(folder / "dose_response.csv")
     quality = tables.read_csv(folder / "quality.csv")
-    curves = folder / "curves.csv"
-    lines = (
-        tables.read_csv(curves)
-        if curves.exists()
-        else pd.DataFrame(columns=["group", "agent", "dose", "fit", "low", "high"])
-    )
+    lines = tables.read_csv(folder / "curves.csv")
     for table, names in (
-        (spots, ("slide", "group", "agent", "unit", "role", "flags", "spot", "row", "metric")),
-        (fits, ("group", "agent", "unit", "model", "flags")),
-        (lines, ("group", "agent")),
-        (quality, ("slide", "statistic")),
+        (spots, ("slide", "group", "assay", "agent", "unit", "role", "flags", "metric")),
+        (fits, ("group", "agent", "unit", "model", "in_range", "flags", "metric", "assay")),
+        (lines, ("group", "agent", "metric", "assay")),
     ):
         for name in names:
-            table[name] = [words.text(v) for v in table[name]] if name in table else ""
-    spots["unit_shown"] = spots["unit"]
+            table[name] = [words.text(value) for value in table[name]]
     return Screen(spots, fits, quality, lines)
 
 
-def _measure(spots: pd.DataFrame, config: Config | None) -> dict[str, str]:
-    """Name of the screened number, long and short."""
-    metric = next((m for m in spots["metric"] if m), "value")
-    how = config.screen.normalise if config else _guess(spots)
-    label = {
-        "percent_of_control": f"{metric}, % of control",
-        "percent_inhibition": f"{metric}, % inhibition",
-        "none": metric,
-    }[how]
+def _measure(screen: Screen, metric: str) -> dict[str, str]:
+    """Name of a screened number, long and short, and how it was normalised."""
+    fits = screen.fits
+    how = next(iter(fits["normalise"]), "") if len(fits) else _guess(screen.spots)
     short = {"percent_of_control": "% of control", "percent_inhibition": "% inhibition"}
+    label = f"{metric}, {short[how]}" if how in short else metric
     return {"metric": metric, "how": how, "label": label, "short": short.get(how, metric)}
 
 
 def _guess(spots: pd.DataFrame) -> str:
-    """How values were normalised, from the medians of the negative controls."""
-    controls = spots.loc[spots["role"] == "neg_ctrl", ["measured", "normalised"]].dropna()
-    if controls.empty or (controls["measured"] - controls["normalised"]).abs().max() < 1e-9:
-        return "none"
-    return "percent_of_control" if controls["normalised"].median() > 50 else "percent_inhibition"
+    """How values were normalised where no curve says so: untouched, or to the controls."""
+    both = spots[["measured", "normalised"]].dropna()
+    same = bool((both["measured"] - both["normalised"]).abs().le(1e-6).all())
+    return "none" if same else "percent_of_control"
 
 
 def _cards(screen: Screen) -> list[dict[str, str]]:
     spots = screen.spots
     usable = spots["normalised"].notna()
     flagged = int((spots["flags"] != "").sum())
-    fitted = screen.fits[screen.fits["ec50"].notna()] if len(screen.fits) else screen.fits
-    inside = int(sum(_is_true(value) for value in fitted.get("in_range", [])))
+    inside = int((screen.fits["in_range"] == "yes").sum())
     agents = spots.loc[spots["role"] == "sample", "agent"]
     cards = [
         {
@@ -180,10 +195,6 @@ def _cards(screen: Screen) -> list[dict[str, str]]:
         },
     ]
     return cards
-
-
-def _is_true(value: Any) -> bool:
-    return str(value).lower() in ("true", "1", "1.0")
 
 
 def _warnings(screen: Screen) -> list[str]:
@@ -244,55 +255,56 @@ def _samples(screen: Screen) -> pd.DataFrame:
         (spots["role"] == "sample")
         & (spots["agent"] != "")
         & (spots["concentration"].astype(float) > 0)
+        & ~spots["flags"].str.contains(r"\b(?:failed|edge_cut)\b", regex=True)
     ]
+
+
+def _ranked(screen: Screen) -> bool:
+    return bool(screen.fits["dss"].notna().any())
 
 
 def _agent_order(screen: Screen) -> list[str]:
     """Strongest response first where there is a score, by name where there is none."""
-    names = sorted(
-        {*_samples(screen)["agent"], *screen.fits["agent"]} - {""}, key=words.natural
-    )
-    if "dss" not in screen.fits or screen.fits["dss"].isna().all():
+    names = sorted({*_samples(screen)["agent"], *screen.fits["agent"]} - {""}, key=words.natural)
+    if not _ranked(screen):
         return names
-    score = screen.fits.groupby("agent")["dss"].max()
-    return sorted(names, key=lambda name: -float(score.get(name, 0) or 0))
+    score = screen.fits.groupby("agent")["dss"].max().fillna(-1.0).to_dict()
+    return sorted(names, key=lambda name: -float(score.get(name, -1.0)))
 
 
-def _agents(charts: Charts, screen: Screen, measure: Mapping[str, str]) -> list[Agent]:
+def _agents(
+    charts: Charts, screen: Screen, groups: Sequence[str], measure: Mapping[str, str]
+) -> list[Agent]:
     samples = _samples(screen)
     values = _value_range(screen)
-    groups = screen.groups
     reference = {"percent_of_control": 100.0, "percent_inhibition": 0.0}.get(measure["how"])
     made = []
     for name in _agent_order(screen):
         part = samples[samples["agent"] == name]
-        fits = screen.fits[screen.fits["agent"] == name]
-        units = [u for u in dict.fromkeys([*fits["unit"], *part["unit"]]) if u]
-        unit = units[0] if units else ""
-        part = _in_unit(part, unit)
+        fits = screen.fits[screen.fits["agent"] == name].to_dict("records")
+        unit = next((u for u in part["unit"] if u), "")
         doses = _dose_range(part)
-        lines = [_fit_line(row, doses) for row in fits.to_dict("records")]
+        lines = [_fit_line(row, doses) for row in fits]
         if doses is None:
             made.append(Agent(name, None, lines, []))
             continue
         kept = part[part["normalised"].notna()]
-        shown = _points(kept)
         curves = screen.curves[screen.curves["agent"] == name]
         halves = [
             {
                 "group": row["group"],
                 "ec50": row["ec50"],
-                "low": row.get("ec50_low"),
-                "high": row.get("ec50_high"),
-                "y": values[0] + (0.02 + 0.05 * index) * (values[1] - values[0]),
-                "words": _ec50_text(row, doses),
+                "low": doses[0] if words.missing(row["ec50_low"]) else row["ec50_low"],
+                "high": doses[1] if words.missing(row["ec50_high"]) else row["ec50_high"],
+                "y": values[0] + (0.03 + 0.05 * index) * (values[1] - values[0]),
+                "words": " ".join(filter(None, words.ec50_words(row, *doses))),
             }
-            for index, row in enumerate(fits.to_dict("records"))
-            if not words.missing(row["ec50"]) and _is_true(row.get("in_range", True))
+            for index, row in enumerate(fits)
+            if not words.missing(row["ec50"])
         ]
         edge = 10 ** (0.04 * max(math.log10(doses[1] / doses[0]), 1))
         spec = plots.dose_curve(
-            charts.data(shown),
+            charts.data(_points(kept)),
             charts.data(curves[["group", "dose", "fit", "low", "high"]]),
             charts.data(halves),
             groups,
@@ -307,22 +319,6 @@ def _agents(charts: Charts, screen: Screen, measure: Mapping[str, str]) -> list[
         chart = charts.add(spec, f"Dose response of {name}. {said}.")
         made.append(Agent(name, chart, lines, _numbers(kept, unit)))
     return made
-
-
-def _in_unit(spots: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """Bring molar doses to one unit; spots whose unit cannot be converted are left out."""
-    power = {"M": 0, "mM": 3, "uM": 6, "nM": 9, "pM": 12}
-    factors = []
-    for own in spots["unit"]:
-        if own == unit or not own:
-            factors.append(1.0)
-        elif own in power and unit in power:
-            factors.append(10.0 ** (power[unit] - power[own]))
-        else:
-            factors.append(float("nan"))
-    doses = spots["concentration"].astype(float) * pd.Series(factors, index=spots.index)
-    # Seven digits: 10 nM and 0.01 uM are one dose.
-    return spots.assign(concentration=[float(f"{dose:.7g}") for dose in doses])
 
 
 def _points(spots: pd.DataFrame) -> pd.DataFrame:
@@ -377,71 +373,47 @@ def _value_range(screen: Screen) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _ec50_text(row: Mapping[Any, Any], doses: tuple[float, float] | None) -> str:
-    lowest, highest = doses or (None, None)
-    shown, note = words.ec50_words(row, lowest, highest)
-    if note or words.missing(row.get("ec50_low")) or words.missing(row.get("ec50_high")):
-        return f"{shown}, {note}" if note else shown
-    low, high = row["ec50_low"], row["ec50_high"]
-    return f"{shown} ({words.number(low)} to {words.number(high)})"
-
-
 def _fit_line(row: Mapping[Any, Any], doses: tuple[float, float] | None) -> dict[str, str]:
-    lowest, highest = doses or (None, None)
-    shown, note = words.ec50_words(row, lowest, highest)
-    interval = ""
-    if not note and not words.missing(row.get("ec50_low")):
-        low, high = words.number(row["ec50_low"]), words.number(row.get("ec50_high"))
-        interval = f"{low} to {high}"
+    shown, interval, note = words.ec50_words(row, *(doses or (None, None)))
     return {"group": row["group"], "ec50": shown, "interval": interval, "note": note}
 
 
-def _forests(charts: Charts, screen: Screen) -> list[Chart]:
+def _forests(charts: Charts, screen: Screen, groups: Sequence[str]) -> list[Chart]:
     """EC50s side by side, one picture for each unit of dose."""
-    fits = screen.fits
-    if len(fits) < 2:
-        return []
     samples = _samples(screen)
     order = _agent_order(screen)
     made = []
-    for unit, part in fits.groupby("unit", sort=True):
-        rows = []
-        doses = _dose_range(
-            _in_unit(samples[samples["agent"].isin(set(part["agent"]))], str(unit))
-        )
+    for unit, part in screen.fits.groupby("unit", sort=True):
+        doses = _dose_range(samples[samples["agent"].isin(set(part["agent"]))])
         if doses is None:
             continue
+        rows = []
         for row in part.to_dict("records"):
-            own = _dose_range(_in_unit(samples[samples["agent"] == row["agent"]], str(unit)))
-            if words.missing(row["ec50"]) or own is None:
+            own = _dose_range(samples[samples["agent"] == row["agent"]])
+            arrow = {">max": "▶", "<min": "◀"}.get(row["in_range"], "")
+            if own is None or (words.missing(row["ec50"]) and not arrow):
                 continue
-            kind, arrow, at = "measured", "", float(row["ec50"])
-            if not _is_true(row.get("in_range", True)):
-                above = at >= own[1]
-                kind, arrow = ("above", "▶") if above else ("below", "◀")
-                at = own[1] if above else own[0]
+            at = row["ec50"] if not arrow else own[1] if arrow == "▶" else own[0]
             rows.append(
                 {
                     "agent": row["agent"],
                     "group": row["group"],
                     "ec50": at,
-                    "low": max(float(row.get("ec50_low") or at), doses[0]) if not arrow else at,
-                    "high": min(float(row.get("ec50_high") or at), doses[1]) if not arrow else at,
-                    "kind": kind,
+                    "low": own[0] if words.missing(row["ec50_low"]) else row["ec50_low"],
+                    "high": own[1] if words.missing(row["ec50_high"]) else row["ec50_high"],
                     "arrow": arrow,
-                    "words": _ec50_text(row, own),
+                    "words": " ".join(filter(None, words.ec50_words(row, *own))),
                 }
             )
-        names = [name for name in order if name in {row["agent"] for row in rows}]
         if len(rows) < 2:
             continue
-        edge = 1.25
+        named = {row["agent"] for row in rows}
         spec = plots.forest(
             charts.data(rows),
-            names,
-            screen.groups,
+            [name for name in order if name in named],
+            groups,
             dose_unit=words.unit(unit),
-            doses=(doses[0] / edge, doses[1] * edge),
+            doses=(doses[0] / 1.25, doses[1] * 1.25),
         )
         said = "; ".join(f"{r['agent']} {r['group']} {r['words']}" for r in rows[:40])
         made.append(charts.add(spec, f"EC50 of each agent and group. {said}."))
@@ -461,13 +433,13 @@ _HEADINGS = {
 }
 _ORDER = (
     "agent", "group", "unit", "ec50", "ec50_low", "ec50_high", "said", "ic50", "dss", "auc",
-    "hill", "top", "bottom", "model", "n_spots", "n_doses",
+    "hill", "top", "bottom", "model", "n_spots", "n_doses", "assay", "metric",
 )  # fmt: skip
 
 
 def _columns(fits: pd.DataFrame) -> list[Column]:
-    help_of = COLUMNS.get("screen/dose_response.csv", {})
-    extra = [str(n) for n in fits.columns if n not in (*_ORDER, "in_range", "flags", "metric")]
+    help_of = COLUMNS["screen/dose_response.csv"]
+    extra = [str(n) for n in fits.columns if n not in (*_ORDER, "in_range", "flags", "normalise")]
     columns = []
     for name in (*_ORDER, *extra, "flags"):
         if name not in fits.columns:
@@ -485,23 +457,21 @@ def _table(screen: Screen) -> tables.Table:
     samples = _samples(screen)
     said = []
     for row in fits.to_dict("records"):
-        own = _dose_range(_in_unit(samples[samples["agent"] == row["agent"]], row["unit"]))
-        shown, note = words.ec50_words(row, *(own or (None, None)))
-        said.append(f"{shown}: {note}" if note and shown != words.NOTHING else note or "within the doses")
-    order = {name: index for index, name in enumerate(_agent_order(screen))}
+        mine = samples[(samples["agent"] == row["agent"]) & (samples["metric"] == row["metric"])]
+        shown, _, note = words.ec50_words(row, *(_dose_range(mine) or (None, None)))
+        said.append(f"{shown}, {note}" if note and shown != words.NOTHING else note or "as given")
     shown_fits = fits.assign(said=said, unit=[words.unit(u) for u in fits["unit"]])
-    outside = [not _is_true(v) for v in fits["in_range"]] if "in_range" in fits else []
-    if outside:
-        # A number outside the doses would be read as measured; the words say what is known.
-        for name in ("ec50", "ec50_low", "ec50_high"):
-            shown_fits[name] = shown_fits[name].mask(outside)
     shown_fits["flags"] = [" ".join(words.flag_words(flags)) for flags in fits["flags"]]
-    shown_fits = shown_fits.iloc[
-        sorted(
-            range(len(fits)),
-            key=lambda i: (order.get(fits["agent"].iloc[i], 0), words.natural(fits["group"].iloc[i])),
-        )
+    if len(screen.keys) == 1:
+        shown_fits = shown_fits.drop(columns=["assay", "metric"])
+    if len(screen.groups) == 1:
+        shown_fits = shown_fits.drop(columns="group")
+    order = {name: index for index, name in enumerate(_agent_order(screen))}
+    ranks = [
+        (order.get(agent, 0), words.natural(group))
+        for agent, group in zip(fits["agent"], fits["group"], strict=True)
     ]
+    shown_fits = shown_fits.iloc[sorted(range(len(fits)), key=ranks.__getitem__)]
     return tables.build(
         shown_fits,
         _columns(shown_fits),
@@ -651,7 +621,7 @@ def _slides(screen: Screen, links: Mapping[str, str]) -> list[dict[str, str]]:
                 "slide": str(slide),
                 "link": links.get(str(slide), ""),
                 "group": next(iter(part["group"]), ""),
-                "assay": words.text(next(iter(part["assay"]), "")) if "assay" in part else "",
+                "assay": next(iter(part["assay"]), ""),
                 "spots": words.plain(len(part), 9),
                 "used": words.plain(int(part["normalised"].notna().sum()), 9),
                 "flagged": words.plain(int((part["flags"] != "").sum()), 9),
@@ -664,6 +634,15 @@ def _slides(screen: Screen, links: Mapping[str, str]) -> list[dict[str, str]]:
         if slide not in known
     ]
     return rows
+
+
+def _curve_flags(fits: pd.DataFrame) -> list[tuple[str, int, str]]:
+    """Flags of the curves with how often and what they mean."""
+    counts: dict[str, int] = {}
+    for flags in fits["flags"]:
+        for word in words.flag_words(flags):
+            counts[word] = counts.get(word, 0) + 1
+    return [(word, counts[word], words.flag_meaning(word)) for word in sorted(counts)]
 
 
 def _flagged(spots: pd.DataFrame, links: Mapping[str, str]) -> list[dict[str, Any]]:

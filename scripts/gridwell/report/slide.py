@@ -425,7 +425,7 @@ def _cards(assay: str, spots: pd.DataFrame) -> list[dict[str, str]]:
 def _control_cards(
     spots: pd.DataFrame, column: str, label: str, share: bool
 ) -> list[dict[str, str]]:
-    show = words.percent if share else words.plain
+    show = words.percent if share else words.number
     cards = []
     for role, name in (("neg_ctrl", "negative"), ("pos_ctrl", "positive")):
         values = spots.loc[spots["role"] == role, column].dropna()
@@ -469,10 +469,13 @@ def _compositions(charts: Charts, spots: pd.DataFrame) -> list[Chart]:
         for agent in sorted(agents, key=words.natural):
             part = agents[agent]
             ladder = part.sort_values("concentration", kind="stable")
+            units = {words.unit(unit) for unit in ladder["unit"] if unit}
+            unit = f" ({units.pop()})" if len(units) == 1 else ""
             steps = [
-                (str(dose) or "no dose", rows) for dose, rows in ladder.groupby("dose", sort=False)
+                (str(dose).removesuffix("\u202f" + unit[2:-1]) if unit else str(dose), rows)
+                for dose, rows in ladder.groupby("dose", sort=False)
             ]
-            groups.append((str(agent), steps))
+            groups.append((f"{agent}{unit}", steps))
         if controls:
             groups.insert(0, ("Controls", controls))
     else:
@@ -740,9 +743,8 @@ def _grid_facts(grid: Mapping[str, Any], spots: pd.DataFrame) -> dict[str, Any]:
     nearest = min(margins, key=lambda key: margins[key]) if margins else None
     orientation = grid.get("orientation")
     if isinstance(orientation, Mapping):
-        orientation = " ".join(
-            words.text(orientation.get(key)) for key in ("value", "source")
-        ).strip()
+        known = [words.text(orientation.get(key)) for key in ("value", "source")]
+        orientation = ", ".join(dict.fromkeys(word for word in known if word))
     return {
         "confidence": words.confidence(grid.get("confidence")),
         "facts": [

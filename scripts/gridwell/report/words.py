@@ -20,6 +20,22 @@ FLAGS = {
     "out_of_focus": "the image is blurred, cells may be missed",
     "unregistered": "the shift between the channels could not be estimated",
     "failed": "the spot could not be measured, the log says why",
+    "outside": "the position lies beyond the image",
+    "merged": "the spot touches a neighbour",
+    "combination": "several agents at once; no part of any curve",
+    "few_doses": "too few doses for a curve",
+    "few_spots": "too few spots for a curve",
+    "incomplete": "the doses tested show less than 80 % of the effect, so the EC50 leans on a level "
+    "nobody saw",
+    "slope_at_bound": "the slope is as steep or as shallow as a fit may be",
+    "lack_of_fit": "replicates agree with each other better than with the curve",
+    "several_samples": "several samples share this curve",
+    "no_controls": "no negative controls to compare with",
+    "no_pos_controls": "no positive controls to compare with",
+    "one_control": "a single control",
+    "few_controls": "few controls",
+    "controls_alike": "positive and negative controls are alike",
+    "layout_off_grid": "the layout names spots that the grid does not have",
 }
 
 ROLES = {
@@ -252,13 +268,14 @@ QUALITY_NAMES = {
     "z_prime": "Z′",
     "robust_z_prime": "robust Z′",
     "ssmd": "SSMD",
-    "robust_ssmd": "robust SSMD",
-    "grid_confidence": "grid confidence",
     "n_neg_ctrl": "negative controls",
     "n_pos_ctrl": "positive controls",
-    "edge_effect": "edge effect",
-    "focus": "focus",
-    "signal_to_background": "signal to background",
+    "neg_ctrl_median": "negative controls, median",
+    "pos_ctrl_median": "positive controls, median",
+    "neg_ctrl_sd": "negative controls, standard deviation",
+    "pos_ctrl_sd": "positive controls, standard deviation",
+    "edge_effect": "edge effect of controls",
+    "edge_effect_all": "edge effect of all spots",
 }
 
 
@@ -273,16 +290,19 @@ def quality_value(statistic: str, value: Any) -> str:
 
 def quality_name(statistic: str) -> str:
     """Write a statistic as people do."""
-    return QUALITY_NAMES.get(statistic, statistic.replace("_", " "))
+    if statistic in QUALITY_NAMES:
+        return QUALITY_NAMES[statistic]
+    name = statistic.replace("_", " ")
+    return f"spots: {name[2:]}" if name.startswith("n ") else name
 
 
 def ec50_words(
-    row: Mapping[str, Any], lowest: float | None, highest: float | None
-) -> tuple[str, str]:
-    """Write an EC50 and what may be said of it, honestly: (value, note).
+    row: Mapping[Any, Any], lowest: float | None, highest: float | None
+) -> tuple[str, str, str]:
+    """Write an EC50 and what may be said of it, honestly: (value, interval, note).
 
-    An EC50 outside the tested doses is not a number that was measured; it is written as a
-    bound of the tested range.
+    An EC50 outside the tested doses was not measured; it is written as a bound of the tested
+    range, and so is an end of its interval.
 
     Parameters
     ----------
@@ -292,19 +312,17 @@ def ec50_words(
         Range of the doses tested, in the unit of the row.
     """
     of = unit(row.get("unit"))
-    ec50 = row.get("ec50")
-    model = text(row.get("model"))
+    where, ec50 = text(row.get("in_range")), row.get("ec50")
+    if where == ">max":
+        return f"> {plain(highest)}\u202f{of}".strip(), "", "beyond the highest dose tested"
+    if where == "<min":
+        return f"< {plain(lowest)}\u202f{of}".strip(), "", "below the lowest dose tested"
+    if where == "flat":
+        return NOTHING, "", "no effect of the dose shows"
     if missing(ec50):
-        if model == "flat":
-            return NOTHING, "no response to the dose within the doses tested"
-        return NOTHING, "no curve could be fitted"
-    inside = row.get("in_range")
-    outside = (not missing(inside)) and str(inside).lower() in ("false", "0", "0.0")
-    if not outside:
-        return f"{number(ec50)}\u202f{of}".strip(), ""
-    ec50 = float(ec50)
-    if highest is not None and ec50 >= highest:
-        return f"> {plain(highest)}\u202f{of}".strip(), "beyond the highest dose tested"
-    if lowest is not None and ec50 <= lowest:
-        return f"< {plain(lowest)}\u202f{of}".strip(), "below the lowest dose tested"
-    return f"({number(ec50)}\u202f{of})", "not determined by the doses tested"
+        why = [flag_meaning(flag) for flag in flag_words(row.get("flags"))]
+        return NOTHING, "", "; ".join(["no curve", *why])
+    low, high = row.get("ec50_low"), row.get("ec50_high")
+    below = f"less than {plain(lowest)}" if missing(low) else number(low)
+    above = f"more than {plain(highest)}" if missing(high) else number(high)
+    return f"{number(ec50)}\u202f{of}".strip(), f"{below} to {above}", ""

@@ -379,13 +379,11 @@ def fake_screen(
                 {
                     "group": group,
                     "agent": agent,
-                    "unit": "uM",
-                    "metric": "viability",
                     "model": "4pl",
-                    "ec50": e,
-                    "ec50_low": e / 1.6,
-                    "ec50_high": e * 1.6,
-                    "in_range": inside,
+                    "ec50": e if inside else np.nan,
+                    "ec50_low": e / 1.6 if e / 1.6 > doses[0] else np.nan,
+                    "ec50_high": e * 1.6 if e * 1.6 < doses[-1] else np.nan,
+                    "in_range": "yes" if inside else ">max" if e >= doses[-1] else "<min",
                     "hill": 1.3,
                     "top": 100.0,
                     "bottom": 5.0,
@@ -394,7 +392,8 @@ def fake_screen(
                     "dss": 40 - 12 * np.log10(e),
                     "n_spots": len(used),
                     "n_doses": len(doses),
-                    "flags": "" if inside else "ec50_out_of_range",
+                    "flags": "" if inside else "incomplete", "unit": "uM", "metric": "viability",
+                "assay": "viability", "normalise": "percent_of_control",
                 }
             )
             for dose in np.geomspace(doses[0], doses[-1], 40):
@@ -407,6 +406,9 @@ def fake_screen(
                         "fit": fit,
                         "low": fit - 6,
                         "high": fit + 6,
+                        "unit": "uM",
+                        "metric": "viability",
+                        "assay": "viability",
                     }
                 )
         for statistic, value in (
