@@ -441,11 +441,15 @@ def _unreadable(path: Path, error: object) -> InputError:
 
 def _tiff_plane(tif: Any, path: Path, index: int, max_gigapixels: float) -> Plane:
     try:
-        slots = _slots(tif)
+        return _described_plane(tif, path, index, max_gigapixels)
     except InputError:
         raise
-    except Exception as error:  # tifffile raises many kinds on a broken header
-        raise _unreadable(path, error) from None
+    except Exception as error:  # a broken header breaks arithmetic in many ways
+        raise _unreadable(path, error) from error
+
+
+def _described_plane(tif: Any, path: Path, index: int, max_gigapixels: float) -> Plane:
+    slots = _slots(tif)
     if not slots:
         raise _unreadable(path, "it has no image")
     facts = _facts(tif, path, slots)
@@ -536,8 +540,8 @@ def _check_ranges(path: Path, slot: _Slot) -> None:
     expected = int(np.prod(page.chunked))
     if page.is_final and len(offsets) == 1:
         end = offsets[0] + slot.offset + page.nbytes
-    elif len(offsets) < expected or len(counts) < expected:
-        raise _unreadable(path, f"{len(offsets)} of {expected} tiles or strips are listed")
+    elif not len(offsets) == len(counts) >= expected:
+        raise _unreadable(path, f"{len(counts)} of {expected} tiles or strips are listed")
     else:
         end = max((o + c for o, c in zip(offsets, counts, strict=True)), default=0)
     if end > page.parent.filehandle.size:

@@ -490,6 +490,33 @@ def test_overview_is_the_area_mean(tmp_path: Path, samples: int) -> None:
     np.testing.assert_array_equal(whole_image, image)
 
 
+def test_broken_headers_are_problems_not_crashes(tmp_path: Path) -> None:
+    """Bytes of headers changed at random: read, or refused with a reason; never a traceback."""
+    rng = np.random.default_rng(5)
+    image = noise(100, 130)
+    files = [imagecodecs.png_encode(image), imagecodecs.jpeg8_encode((image >> 8).astype("uint8"))]
+    for options in (
+        {}, {"tile": (32, 32), "compression": "zlib"}, {"rowsperstrip": 8, "compression": "lzw"},
+        {"bigtiff": True, "tile": (32, 48)}, {"imagej": True}, {"ome": True, "compression": "zlib"},
+    ):  # fmt: skip
+        tifffile.imwrite(tmp_path / "a.tif", image, **options)
+        files.append((tmp_path / "a.tif").read_bytes())
+    path = tmp_path / "x.img"
+    refused = 0
+    for _ in range(1000):
+        data = bytearray(files[rng.integers(len(files))])
+        for _ in range(rng.integers(1, 4)):
+            data[rng.integers(4, min(len(data), 600))] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            with open_plane(path, max_gigapixels=0.05) as plane:
+                for _, rows in plane.bands(64):
+                    assert rows.shape[1] == plane.info.width
+        except InputError as error:
+            refused += "\n" not in str(error)
+    assert refused > 100
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_height(tmp_path: Path) -> None:
     peaks = []
