@@ -264,12 +264,14 @@ def fit_counts(
     dose, successes, trials, intercept, gain = np.broadcast_arrays(
         *(np.asarray(a, dtype=float) for a in (dose, successes, trials, intercept, gain))
     )
-    kept = trials > 0
+    kept = np.flatnonzero(trials > 0)
+    if not kept.size:
+        raise ValueError("no spot has cells")
+    # sums in a fixed order, so that the order of rows cannot change the last digit
+    kept = kept[np.lexsort([a[kept] for a in (gain, intercept, trials, successes, dose)])]
     dose, successes, trials, intercept, gain = (
         a[kept] for a in (dose, successes, trials, intercept, gain)
     )
-    if not dose.size:
-        raise ValueError("no spot has cells")
     response = intercept + gain * successes / trials
     ends = np.stack([intercept, intercept + gain])
     limits = (float(ends.min()), float(ends.max()))
@@ -406,13 +408,20 @@ class _Problem:
         tiny = 1e-12 * w.sum()
         zero, end = _inverse2(ss + tiny, st, tt + tiny, sy + tiny * y.mean(), ty + tiny * y.mean())
         low, high = self.limits
+        if (
+            (zero >= low).all()
+            and (zero <= high).all()
+            and (end >= low).all()
+            and (end <= high).all()
+        ):
+            rss = (w * (y - end[:, None] - (zero - end)[:, None] * s) ** 2).sum(1)
+            return zero, end, rss + self.data.scatter
         candidates = [(np.clip(zero, low, high), np.clip(end, low, high))]
         for edge in (low, high):
             candidates.append((np.full_like(zero, edge), _edge(ty - st * edge, tt, low, high)))
             candidates.append((_edge(sy - st * edge, ss, low, high), np.full_like(zero, edge)))
         zeros, ends = (np.stack(part) for part in zip(*candidates, strict=True))
-        residual = y - ends[..., None] - (zeros - ends)[..., None] * s
-        rss = (w * residual**2).sum(-1)
+        rss = (w * (y - ends[..., None] - (zeros - ends)[..., None] * s) ** 2).sum(-1)
         best = rss.argmin(0)[None]
         zero, end, rss = (np.take_along_axis(a, best, 0)[0] for a in (zeros, ends, rss))
         return zero, end, rss + self.data.scatter
@@ -428,7 +437,8 @@ class _Problem:
         rss = self.solve(e.ravel(), s.ravel())[2].reshape(e.shape)
         padded = np.pad(rss, 1, constant_values=np.inf)
         around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).min((-2, -1))
-        valleys = np.argwhere(rss <= around)
+        # a valley that is not even half-way down from the ridge is no rival of the deepest
+        valleys = np.argwhere((rss <= around) & (rss <= (rss.min() + rss.max()) / 2))
         valleys = valleys[np.argsort(rss[tuple(valleys.T)], kind="stable")][:4]
         fits = [self._descend(e[i, j], s[i, j]) for i, j in valleys]
         return min(fits, key=lambda fit: self.levels(*fit)[2])

@@ -111,8 +111,7 @@ def slide_quality(spots: pd.DataFrame, grid: dict[str, Any], *, off_grid: int) -
     used = spots[spots["used"] & spots["measured"].notna()]
     negative = used.loc[used["role"] == "neg_ctrl"]
     positive = used.loc[used["role"] == "pos_ctrl", "measured"]
-    rows = int(grid["rows"] or spots["row0"].max() + 1)
-    cols = int(grid["cols"] or spots["col0"].max() + 1)
+    rows, cols = int(grid["rows"] or 0), int(grid["cols"] or 0)
     words = spots["flags"].str.split(";")
     result = {
         "n_spots": float(len(spots)),

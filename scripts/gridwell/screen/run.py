@@ -221,10 +221,9 @@ def _screen_slide(
     positive = controls.loc[controls["role"] == "pos_ctrl", "measured"].to_numpy(float)
     scale = slide_scale(negative, positive, how)
     rows["normalised"] = scale.intercept + scale.gain * rows["measured"]
-    rows["flags"] = [
-        _joined(flags, "combination" if combination else "")
-        for flags, combination in zip(rows["flags"], rows["combination"], strict=True)
-    ]
+    both = zip(rows["flags"], rows["combination"], strict=True)
+    words = [_joined(own, "combination" if combined else "") for own, combined in both]
+    rows["flags"] = pd.Series(words, index=rows.index, dtype="str")
     flags = (*scale.flags, "layout_off_grid") if off_grid else scale.flags
     quality = slide_quality(rows, grid, off_grid=off_grid)
     return _SlideResult(rows, measured, how, scale, flags, quality)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
 from gridwell.config.models import ScreenOptions, Slide
 from gridwell.config.spots import row_letters, spot_name
 from gridwell.screen.run import screen_study
@@ -125,8 +124,31 @@ class Screen:
                 keep_default_na=False,
                 na_values=dict.fromkeys(
                     [
-                        *("value measured normalised n concentration ec50 ec50_low".split()),
-                        *("ec50_high hill top bottom auc ic50 dss fit low high".split()),
+                        *(
+                            [
+                                "value",
+                                "measured",
+                                "normalised",
+                                "n",
+                                "concentration",
+                                "ec50",
+                                "ec50_low",
+                            ]
+                        ),
+                        *(
+                            [
+                                "ec50_high",
+                                "hill",
+                                "top",
+                                "bottom",
+                                "auc",
+                                "ic50",
+                                "dss",
+                                "fit",
+                                "low",
+                                "high",
+                            ]
+                        ),
                     ],
                     "",
                 ),
