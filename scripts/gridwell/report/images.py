@@ -61,7 +61,7 @@ class Stack:
         return np.asarray(array[index])
 
     def colours(self) -> dict[str, tuple[float, float, float]]:
-        """Show the channels of a composite in these colours; the grid's only if there is no other."""
+        """Colours of a composite's channels; the grid's own is shown only if it is alone."""
         gray = [c for c in self.channels if c.get("samples", 1) == 1]
         shown = [c for c in gray if c["role"] != "grid"] or gray
         spare = 0
@@ -152,9 +152,7 @@ def spot_picture(
     )
 
 
-def _composite(
-    stack: Stack, index: int, limits: Mapping[str, tuple[float, float]]
-) -> np.ndarray:
+def _composite(stack: Stack, index: int, limits: Mapping[str, tuple[float, float]]) -> np.ndarray:
     shown: np.ndarray | None = None
     for channel, colour in stack.colours().items():
         black, white = limits[channel]
@@ -223,7 +221,8 @@ def open_labels(paths: Mapping[str, Path]) -> dict[str, Any]:
     import zarr
 
     return {
-        channel: zarr.open_group(path, mode="r")["labels"] for channel, path in sorted(paths.items())
+        channel: zarr.open_group(path, mode="r")["labels"]
+        for channel, path in sorted(paths.items())
     }
 
 
@@ -286,7 +285,7 @@ def choose(
 
 
 def _last(value: Any) -> float:
-    return float("inf") if value is None or value != value else float(value)
+    return float("inf") if words.missing(value) else float(value)
 
 
 def _spread(items: list[int]) -> list[int]:

@@ -29,7 +29,7 @@ def slide_methods(assay: str, config: Config | None) -> list[str]:
     if assay == "colorimetry":
         metric = f" as {config.colour.metric}" if config else ""
         said.append(
-            f"The colour of each spot was averaged over its inside and turned into a number{metric}; "
+            f"The colour of each spot was averaged over its inside and made a number{metric}; "
             "where the layout names known values, the number was calibrated with them."
         )
         return said
@@ -39,9 +39,9 @@ def slide_methods(assay: str, config: Config | None) -> list[str]:
     )
     if assay == "viability":
         said.append(
-            "Channels were registered by a shift per slide, and nuclei were matched one to one with "
-            "live- and dead-stained bodies. A nucleus is live (live stain only), dying (both), dead "
-            "(dead stain only) or inactive (neither). Viability is live / all nuclei; viability of "
+            "Channels were registered by a shift per slide, and nuclei were matched with live- and "
+            "dead-stained bodies. A nucleus is live (live stain only), dying (both), dead (dead "
+            "stain only) or inactive (neither). Viability is live / all nuclei; viability of "
             "stained cells is live / (live + dying + dead). Intervals are 95 %. A spot without "
             "cells has no viability, not one of 0."
         )
@@ -63,8 +63,8 @@ def screen_methods(config: Config | None) -> list[str]:
     said.append(
         "Dose-response curves are four-parameter logistic fits on the logarithm of the dose, per "
         f"group and agent; intervals are {level}. Dose 0 is a control, not a small dose. An EC50 "
-        "outside the tested doses is reported as a bound, not as a number. Z′ = 1 − 3 (sd₊ + sd₋) / "
-        "|mean₊ − mean₋| (Zhang et al. 1999); the robust Z′ uses medians and MADs; SSMD = "
+        "outside the tested doses is reported as a bound, not as a number. Z′ = 1 − 3 (sd₊ + sd₋) "
+        "/ |mean₊ − mean₋| (Zhang et al. 1999); the robust Z′ uses medians and MADs; SSMD = "
         "(mean₋ − mean₊) / √(sd₊² + sd₋²) (Zhang 2007); + and − stand for the positive and the "
         "negative controls."
     )

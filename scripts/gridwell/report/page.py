@@ -105,7 +105,9 @@ class Charts:
         self.specs[name] = whole_spec
         used = {key: self.datasets[key] for key in _names_of_data(whole_spec)}
         svg = draw({**whole_spec, "datasets": used})
-        width, height = (round(float(x)) for x in re.findall(r' (?:width|height)="([\d.]+)"', svg)[:2])
+        width, height = (
+            round(float(x)) for x in re.findall(r' (?:width|height)="([\d.]+)"', svg)[:2]
+        )
         return Chart(name, data_uri(svg.encode(), "image/svg+xml"), alt, width, height)
 
 
@@ -145,7 +147,9 @@ def draw(spec: Mapping[str, Any]) -> str:
     for name in re.findall(r'\bid="([^"]+)"', svg):
         seen.setdefault(name, f"g{len(seen)}")
     for name, short in seen.items():
-        svg = svg.replace(f'id="{name}"', f'id="{short}"').replace(f"url(#{name})", f"url(#{short})")
+        svg = svg.replace(f'id="{name}"', f'id="{short}"').replace(
+            f"url(#{name})", f"url(#{short})"
+        )
     return re.sub(r' (?:aria-[a-z]+|role|class)="[^"]*"', "", svg)
 
 
@@ -191,9 +195,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=words.number,
-        fixed=words.fixed,
-        percent=words.percent,
+        count=words.count,
         plain=words.plain,
         flag_meaning=words.flag_meaning,
     )
@@ -223,13 +225,17 @@ def write_page(out: Path, template: str, charts: Charts, **context: Any) -> None
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {scripts}; "
         "base-uri 'none'; form-action 'none'"
     )
-    html = _environment().get_template(template).render(
-        policy=policy,
-        style=Markup(style),  # noqa: S704 - our own files, no user's text in them
-        script=Markup(script),  # noqa: S704
-        vega=Markup(vega),  # noqa: S704
-        embedded=embed_json({"charts": charts.specs, "datasets": charts.datasets}),
-        **context,
+    html = (
+        _environment()
+        .get_template(template)
+        .render(
+            policy=policy,
+            style=Markup(style),  # noqa: S704 - our own files, no user's text in them
+            script=Markup(script),  # noqa: S704
+            vega=Markup(vega),  # noqa: S704
+            embedded=embed_json({"charts": charts.specs, "datasets": charts.datasets}),
+            **context,
+        )
     )
     with whole(out) as part:
         part.write_text(html, encoding="utf-8", newline="\n")

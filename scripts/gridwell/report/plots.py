@@ -6,12 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gridwell.config.spots import row_letters
+from gridwell.report import words
 from gridwell.report.page import INK
 
 # Okabe and Ito's palette, told apart with any colour vision (jfly.uni-koeln.de/color, 2008).
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down",
-          "triangle-right", "triangle-left")
+SHAPES = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "cross",
+    "triangle-down",
+    "triangle-right",
+    "triangle-left",
+)
 # The shapes in a box of 14 px around 0, for legends outside a chart.
 SHAPE_PATHS = {
     "circle": "M-4,0A4,4 0 1,1 4,0A4,4 0 1,1 -4,0Z",
@@ -54,7 +63,7 @@ def plate_step(rows: int, cols: int, width: int, height: int, largest: int) -> i
 
 def axis_format(values: Any) -> str:
     """Format of an axis or legend that fits the size of the numbers."""
-    known = [abs(float(value)) for value in values if value is not None and value == value]
+    known = [abs(float(value)) for value in values if not words.missing(value)]
     top = max(known, default=0.0)
     if top == 0 or top >= 10:
         return ",.0f"
@@ -396,7 +405,12 @@ def decades(doses: tuple[float, float]) -> list[float]:
 
 
 def forest(
-    data: str, agents: Sequence[str], groups: Sequence[str], *, dose_unit: str, doses: tuple[float, float]
+    data: str,
+    agents: Sequence[str],
+    groups: Sequence[str],
+    *,
+    dose_unit: str,
+    doses: tuple[float, float],
 ) -> Spec:
     """Compare EC50s: one line an agent, one mark a group, arrows where the doses end first.
 
@@ -418,7 +432,13 @@ def forest(
         "field": "agent",
         "type": "nominal",
         "scale": {"domain": list(agents)},
-        "axis": {"title": None, "labelLimit": 150, "labelFontSize": 12, "grid": True, "ticks": False},
+        "axis": {
+            "title": None,
+            "labelLimit": 150,
+            "labelFontSize": 12,
+            "grid": True,
+            "ticks": False,
+        },
     }
     offset = {"field": "group", "type": "nominal", "scale": {"domain": list(groups)}}
     tips = [
@@ -436,7 +456,12 @@ def forest(
             {
                 "transform": [{"filter": {"field": "arrow", "equal": ""}}],
                 "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.6},
-                "encoding": {**common, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": colour},
+                "encoding": {
+                    **common,
+                    "x": {**x, "field": "low"},
+                    "x2": {"field": "high"},
+                    "color": colour,
+                },
             },
             {
                 "transform": [{"filter": {"field": "arrow", "equal": ""}}],
@@ -445,7 +470,12 @@ def forest(
             },
             {
                 "transform": [{"filter": {"not": {"field": "arrow", "equal": ""}}}],
-                "mark": {"type": "text", "fontSize": 13, "fontWeight": "bold", "baseline": "middle"},
+                "mark": {
+                    "type": "text",
+                    "fontSize": 13,
+                    "fontWeight": "bold",
+                    "baseline": "middle",
+                },
                 "encoding": {
                     **common,
                     "x": x,

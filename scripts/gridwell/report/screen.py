@@ -167,7 +167,7 @@ def _cards(screen: Screen) -> list[dict[str, str]]:
     flagged = int((spots["flags"] != "").sum())
     inside = int((screen.fits["in_range"] == "yes").sum())
     agents = spots.loc[spots["role"] == "sample", "agent"]
-    cards = [
+    return [
         {
             "value": str(len(screen.slides)),
             "label": "slides",
@@ -179,9 +179,9 @@ def _cards(screen: Screen) -> list[dict[str, str]]:
             "note": f"{words.plural(len(screen.fits), 'curve')} fitted or tried",
         },
         {
-            "value": words.plain(len(spots), 9),
+            "value": words.count(len(spots)),
             "label": "spots",
-            "note": f"{words.plain(int(usable.sum()), 9)} with a value",
+            "note": f"{words.count(int(usable.sum()))} with a value",
         },
         {
             "value": str(inside),
@@ -189,12 +189,11 @@ def _cards(screen: Screen) -> list[dict[str, str]]:
             "note": f"of {words.plural(len(screen.fits), 'curve')}",
         },
         {
-            "value": words.plain(flagged, 9),
+            "value": words.count(flagged),
             "label": "flagged spots",
             "note": "listed below with reasons" if flagged else "nothing to look into",
         },
     ]
-    return cards
 
 
 def _warnings(screen: Screen) -> list[str]:
@@ -276,7 +275,7 @@ def _agents(
     charts: Charts, screen: Screen, groups: Sequence[str], measure: Mapping[str, str]
 ) -> list[Agent]:
     samples = _samples(screen)
-    values = _value_range(screen)
+    values = _value_range(screen, len(groups))
     reference = {"percent_of_control": 100.0, "percent_inhibition": 0.0}.get(measure["how"])
     made = []
     for name in _agent_order(screen):
@@ -296,7 +295,7 @@ def _agents(
                 "ec50": row["ec50"],
                 "low": doses[0] if words.missing(row["ec50_low"]) else row["ec50_low"],
                 "high": doses[1] if words.missing(row["ec50_high"]) else row["ec50_high"],
-                "y": values[0] + (0.03 + 0.05 * index) * (values[1] - values[0]),
+                "y": values[0] + (0.04 + 0.05 * index) * (values[1] - values[0]),
                 "words": " ".join(filter(None, words.ec50_words(row, *doses))),
             }
             for index, row in enumerate(fits)
@@ -362,15 +361,15 @@ def _numbers(spots: pd.DataFrame, unit: str) -> list[list[str]]:
     return rows
 
 
-def _value_range(screen: Screen) -> tuple[float, float]:
-    """Range of the value axis of all curves: nearly all spots, and 0 to 100 where it fits."""
+def _value_range(screen: Screen, groups: int) -> tuple[float, float]:
+    """Range of the value axis of all curves: nearly all spots, and room for the EC50 marks."""
     values = screen.spots["normalised"].dropna().astype(float)
     if values.empty:
         return 0.0, 1.0
     low, high = float(values.quantile(0.003)), float(values.quantile(0.997))
     low = min(0.0, low)
-    pad = 0.06 * (high - low or 1)
-    return low - pad, high + pad
+    span = high - low or 1.0
+    return low - (0.05 + 0.06 * min(groups, 6)) * span, high + 0.06 * span
 
 
 def _fit_line(row: Mapping[Any, Any], doses: tuple[float, float] | None) -> dict[str, str]:
@@ -429,7 +428,7 @@ _HEADINGS = {
     "dss": "DSS",
     "n_spots": "Spots",
     "n_doses": "Doses",
-    "said": "What may be said",
+    "said": "Reading",
 }
 _ORDER = (
     "agent", "group", "unit", "ec50", "ec50_low", "ec50_high", "said", "ic50", "dss", "auc",
@@ -459,7 +458,9 @@ def _table(screen: Screen) -> tables.Table:
     for row in fits.to_dict("records"):
         mine = samples[(samples["agent"] == row["agent"]) & (samples["metric"] == row["metric"])]
         shown, _, note = words.ec50_words(row, *(_dose_range(mine) or (None, None)))
-        said.append(f"{shown}, {note}" if note and shown != words.NOTHING else note or "as given")
+        said.append(
+            f"{shown}, {note}" if note and shown != words.NOTHING else note or "within the doses"
+        )
     shown_fits = fits.assign(said=said, unit=[words.unit(u) for u in fits["unit"]])
     shown_fits["flags"] = [" ".join(words.flag_words(flags)) for flags in fits["flags"]]
     if len(screen.keys) == 1:
@@ -512,7 +513,8 @@ def _plates(
                 "measured": part["measured"],
                 "agent": part["agent"],
                 "dose": [
-                    words.dose(c, u) for c, u in zip(part["concentration"], part["unit"], strict=True)
+                    words.dose(c, u)
+                    for c, u in zip(part["concentration"], part["unit"], strict=True)
                 ],
                 "role": [words.ROLES.get(r, r) if r != "sample" else "" for r in part["role"]],
                 "flags": [", ".join(value) for value in flags],
@@ -596,7 +598,9 @@ def _quality(screen: Screen) -> dict[str, Any]:
         for name in main:
             value = values.get((slide, name))
             tone, reading = words.quality_reading(name, value)
-            cells.append({"value": words.quality_value(name, value), "tone": tone, "reading": reading})
+            cells.append(
+                {"value": words.quality_value(name, value), "tone": tone, "reading": reading}
+            )
         rows.append({"slide": slide, "cells": cells})
     return {
         "main": [(words.quality_name(name), QUALITY.get(name, "")) for name in main],
@@ -622,14 +626,22 @@ def _slides(screen: Screen, links: Mapping[str, str]) -> list[dict[str, str]]:
                 "link": links.get(str(slide), ""),
                 "group": next(iter(part["group"]), ""),
                 "assay": next(iter(part["assay"]), ""),
-                "spots": words.plain(len(part), 9),
-                "used": words.plain(int(part["normalised"].notna().sum()), 9),
-                "flagged": words.plain(int((part["flags"] != "").sum()), 9),
+                "spots": words.count(len(part)),
+                "used": words.count(int(part["normalised"].notna().sum())),
+                "flagged": words.count(int((part["flags"] != "").sum())),
             }
         )
     known = {row["slide"] for row in rows}
     rows += [
-        {"slide": slide, "link": link, "group": "", "assay": "", "spots": "", "used": "", "flagged": ""}
+        {
+            "slide": slide,
+            "link": link,
+            "group": "",
+            "assay": "",
+            "spots": "",
+            "used": "",
+            "flagged": "",
+        }
         for slide, link in links.items()
         if slide not in known
     ]

@@ -106,7 +106,7 @@ def report_slide(
         status=words.grid_status(grid),
         grid=_grid_facts(grid, spots),
         cards=_cards(assay, spots),
-        maps=_maps(charts, spots, measures, rows, cols, assay) if rows and cols else [],
+        maps=_maps(charts, spots, measures, (rows, cols)) if rows and cols else [],
         compositions=_compositions(charts, spots) if assay == "viability" else [],
         states=words.STATES,
         calibration=_calibration(charts, spots) if assay == "colorimetry" else None,
@@ -227,7 +227,9 @@ def _measures(assay: str, spots: pd.DataFrame, config: Config | None) -> list[Me
         ]
     else:
         known = [
-            Measure(name, f"Objects in {name[2:]}", "Objects counted in each spot.", scheme="cividis")
+            Measure(
+                name, f"Objects in {name[2:]}", "Objects counted in each spot.", scheme="cividis"
+            )
             for name in spots.columns
             if name.startswith("n_")
         ]
@@ -263,10 +265,9 @@ def _maps(
     charts: Charts,
     spots: pd.DataFrame,
     measures: Sequence[Measure],
-    rows: int,
-    cols: int,
-    assay: str,
+    size: tuple[int, int],
 ) -> list[Map]:
+    rows, cols = size
     marks, signs = _marks(spots)
     columns: dict[str, Any] = {
         "spot": spots["spot"],
@@ -335,7 +336,9 @@ def _maps(
             tooltip=tips,
             colours=colours,
         )
-        alt = f"Plate map, {measure.title}: {rows} rows, {cols} columns. {_summary(values, measure)}"
+        alt = (
+            f"Plate map, {measure.title}: {rows} rows, {cols} columns. {_summary(values, measure)}"
+        )
         show = words.percent if measure.share else words.plain
         cells = {
             (row, int(col)): words.text(value) if colours else show(value)
@@ -360,7 +363,9 @@ def _domain(values: pd.Series, share: bool) -> tuple[float, float]:
     known = values.dropna().astype(float)
     if known.empty:
         return 0.0, 1.0
-    low = min(0.0, float(known.min())) if float(known.min()) < known.max() / 3 else float(known.min())
+    low = (
+        min(0.0, float(known.min())) if float(known.min()) < known.max() / 3 else float(known.min())
+    )
     high = float(known.max())
     return (low, high) if high > low else (low, low + 1)
 
@@ -395,7 +400,7 @@ def _cards(assay: str, spots: pd.DataFrame) -> list[dict[str, str]]:
     if assay == "viability" and "viability" in spots:
         cards.append(
             {
-                "value": words.plain(spots["n_nuclei"].sum(), 7),
+                "value": words.count(spots["n_nuclei"].sum()),
                 "label": "nuclei counted",
                 "note": f"median {words.plain(spots['n_nuclei'].median())} a spot",
             }
@@ -407,7 +412,7 @@ def _cards(assay: str, spots: pd.DataFrame) -> list[dict[str, str]]:
         for name in [n for n in spots.columns if n.startswith("n_")][:3]:
             cards.append(
                 {
-                    "value": words.plain(spots[name].sum(), 7),
+                    "value": words.count(spots[name].sum()),
                     "label": f"objects in {name[2:]}",
                     "note": f"median {words.plain(spots[name].median())} a spot",
                 }
@@ -457,7 +462,7 @@ def _compositions(charts: Charts, spots: pd.DataFrame) -> list[Chart]:
         return []
     spots = spots[spots["found"]]
     controls: list[tuple[str, pd.DataFrame]] = []
-    for role, name in (("neg_ctrl", "neg. control"), ("pos_ctrl", "pos. control")):
+    for role, name in (("neg_ctrl", "neg."), ("pos_ctrl", "pos.")):
         part = spots[spots["role"] == role]
         if len(part):
             controls.append((name, part))
@@ -465,7 +470,7 @@ def _compositions(charts: Charts, spots: pd.DataFrame) -> list[Chart]:
     charts_made = []
     groups: list[tuple[str, list[tuple[str, pd.DataFrame]]]] = []
     if (samples["agent"] != "").any():
-        agents = dict(list(samples[samples["agent"] != ""].groupby("agent", sort=False)))
+        agents = {str(name): part for name, part in samples.groupby("agent") if name}
         for agent in sorted(agents, key=words.natural):
             part = agents[agent]
             ladder = part.sort_values("concentration", kind="stable")
@@ -551,9 +556,7 @@ def _gallery(
     cards = []
     for pick in picks:
         spot, row = listed[pick], records[pick]
-        picture = images.spot_picture(
-            stack, position[spot["name"]], limits=limits, labels=opened
-        )
+        picture = images.spot_picture(stack, position[spot["name"]], limits=limits, labels=opened)
         what = " · ".join(filter(None, (row["agent"], row["dose"])))
         cards.append(
             {
@@ -674,9 +677,7 @@ def _has_content(spots: pd.DataFrame, name: str) -> bool:
 
 
 def _table(spots: pd.DataFrame, assay: str, slide: str) -> tables.Table:
-    shown = spots.drop(
-        columns=[n for n in ("agent", "dose", "role") if not _has_content(spots, n)]
-    )
+    shown = spots.drop(columns=[n for n in ("agent", "dose", "role") if not _has_content(spots, n)])
     shown = shown.assign(flags=[" ".join(words.flag_words(flags)) for flags in shown["flags"]])
     if "role" in shown:
         shown["role"] = [words.ROLES.get(role, role) for role in shown["role"]]
@@ -703,13 +704,20 @@ def _objects(instances: Mapping[str, Path]) -> list[dict[str, str]]:
     for channel, path in sorted(instances.items()):
         table = pd.read_parquet(path, columns=["area", "mean", "edge"])
         if table.empty:
-            rows.append({"channel": channel, "count": "0", "area": words.NOTHING,
-                         "mean": words.NOTHING, "edge": words.NOTHING})
+            rows.append(
+                {
+                    "channel": channel,
+                    "count": "0",
+                    "area": words.NOTHING,
+                    "mean": words.NOTHING,
+                    "edge": words.NOTHING,
+                }
+            )
             continue
         rows.append(
             {
                 "channel": channel,
-                "count": words.plain(len(table), 9),
+                "count": words.count(len(table)),
                 "area": f"{words.plain(table['area'].median())} "
                 f"({words.plain(table['area'].quantile(0.05))} to "
                 f"{words.plain(table['area'].quantile(0.95))})",

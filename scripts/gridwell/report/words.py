@@ -25,8 +25,8 @@ FLAGS = {
     "combination": "several agents at once; no part of any curve",
     "few_doses": "too few doses for a curve",
     "few_spots": "too few spots for a curve",
-    "incomplete": "the doses tested show less than 80 % of the effect, so the EC50 leans on a level "
-    "nobody saw",
+    "incomplete": "the doses tested show less than 80 % of the effect; the EC50 leans on a level "
+    "that nobody saw",
     "slope_at_bound": "the slope is as steep or as shallow as a fit may be",
     "lack_of_fit": "replicates agree with each other better than with the curve",
     "several_samples": "several samples share this curve",
@@ -99,6 +99,11 @@ def plain(value: Any, digits: int = 4) -> str:
     return shown.rstrip("0").rstrip(".") if "." in shown and "×" not in shown else shown
 
 
+def count(value: Any) -> str:
+    """Write a whole number with all its digits in groups of three."""
+    return NOTHING if missing(value) else f"{round(float(value)):,}".replace(",", "\u202f")
+
+
 def fixed(value: Any, decimals: int = 2) -> str:
     """Write a number with fixed decimals, so that a column of them lines up."""
     if missing(value):
@@ -141,15 +146,17 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     return [*key, (2, 0, name)]
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
+def plural(number_of: int, one: str) -> str:
     """Count with the noun in the right number: ``1 spot``, ``2 spots``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}".replace(",", "\u202f")
+    return f"{count(number_of)} {one if number_of == 1 else one + 's'}"
 
 
 def join(words: Iterable[str]) -> str:
     """List words as a sentence does: a, b and c."""
     items = list(words)
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+    return (
+        items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+    )
 
 
 def grid_status(grid: Mapping[str, Any]) -> dict[str, str]:
@@ -217,51 +224,54 @@ def odds(nats: float) -> str:
     return f"{number(math.exp(nats), 2)} to 1"
 
 
-_GOOD, _CARE, _BAD, _PLAIN = "good", "care", "bad", "plain"
+# Readings of a statistic, from the best: least value, tone, words. Z' and its robust twin:
+# Zhang et al., J Biomol Screen 4:67 (1999). SSMD: Zhang, Genomics 89:552 (2007), with its limits
+# for strong positive controls.
+_Z_PRIME = (
+    (0.5, "good", "excellent: positive and negative controls are well apart"),
+    (0.0, "care", "usable with care: the spread of the controls nearly closes the gap"),
+    (-math.inf, "bad", "not usable for single spots: the controls overlap"),
+)
+_SSMD = (
+    (5.0, "good", "very strong difference between the controls"),
+    (3.0, "good", "strong difference between the controls"),
+    (2.0, "care", "moderate difference between the controls"),
+    (0.0, "bad", "weak difference between the controls"),
+)
+_CONTROLS = (
+    (8.0, "good", "enough"),
+    (1.0, "care", "few: eight or more make steadier statistics"),
+    (0.0, "bad", "none: nothing to compare with"),
+)
+_EDGE = (
+    (-10.0, "good", "rim and inside agree"),
+    (-20.0, "care", "rim and inside differ"),
+    (-math.inf, "bad", "rim and inside differ strongly"),
+)
+_GRID = ((0.8, "good", "high"), (0.5, "care", "fair"), (0.0, "bad", "low"))
+_READINGS = {
+    "z_prime": _Z_PRIME,
+    "robust_z_prime": _Z_PRIME,
+    "ssmd": _SSMD,
+    "n_neg_ctrl": _CONTROLS,
+    "n_pos_ctrl": _CONTROLS,
+    "edge_effect": _EDGE,
+    "edge_effect_all": _EDGE,
+    "grid_confidence": _GRID,
+}
 
 
 def quality_reading(statistic: str, value: Any) -> tuple[str, str]:
-    """Say what a statistic of quality.csv means: (tone, sentence).
-
-    Z' and its robust twin: Zhang et al., J Biomol Screen 4:67 (1999). SSMD: Zhang, Genomics
-    89:552 (2007), with its limits for strong positive controls.
-    """
-    name = statistic.lower()
+    """Say what a statistic of quality.csv means: (tone, sentence)."""
     if missing(value):
-        return _PLAIN, "could not be computed, controls may be missing"
-    value = float(value)
-    if "z_prime" in name:
-        if value >= 0.5:
-            return _GOOD, "excellent: positive and negative controls are well apart"
-        if value > 0:
-            return _CARE, "usable with care: the spread of the controls nearly closes the gap"
-        return _BAD, "not usable for single spots: the controls overlap"
-    if "ssmd" in name:
-        size = abs(value)
-        if size >= 5:
-            return _GOOD, "very strong difference between the controls"
-        if size >= 3:
-            return _GOOD, "strong difference between the controls"
-        if size >= 2:
-            return _CARE, "moderate difference between the controls"
-        return _BAD, "weak difference between the controls"
-    if name == "grid_confidence":
-        tone = _GOOD if value >= 0.8 else _CARE if value >= 0.5 else _BAD
-        return tone, {"good": "high", "care": "fair", "bad": "low"}[tone]
-    if name.startswith("n_") and "ctrl" in name:
-        if value == 0:
-            return _BAD, "none: nothing to compare with"
-        if value < 8:
-            return _CARE, "few: eight or more make steadier statistics"
-        return _GOOD, "enough"
-    if name.startswith("edge_effect"):
-        size = abs(value)
-        if size <= 10:
-            return _GOOD, "rim and inside agree"
-        if size <= 20:
-            return _CARE, "rim and inside differ"
-        return _BAD, "rim and inside differ strongly"
-    return _PLAIN, ""
+        return "plain", "could not be computed, controls may be missing"
+    size = abs(float(value)) if statistic == "ssmd" else float(value)
+    if statistic.startswith("edge_effect"):
+        size = -abs(size)
+    for least, tone, reading in _READINGS.get(statistic, ()):
+        if size >= least:
+            return tone, reading
+    return "plain", ""
 
 
 QUALITY_NAMES = {
@@ -282,7 +292,7 @@ QUALITY_NAMES = {
 def quality_value(statistic: str, value: Any) -> str:
     """Write a statistic's value: counts whole, edge effects as per cent."""
     if statistic.startswith(("n_", "layout_", "grid_not")):
-        return plain(value, 9)
+        return count(value)
     if statistic.startswith("edge_effect"):
         return NOTHING if missing(value) else f"{fixed(value, 1)}\u202f%"
     return fixed(value) if not missing(value) and abs(value) < 1000 else number(value)

@@ -133,8 +133,12 @@ def fake_slide(
         "blocks": [],
         "found": n - 1,
         "carrier": None,
-        "margins": {"shift_up": 41.5, "shift_left": 38.2, "add_last_row": 44.0,
-                    "remove_first_col": 7.1 if status == "ok" else 0.4},
+        "margins": {
+            "shift_up": 41.5,
+            "shift_left": 38.2,
+            "add_last_row": 44.0,
+            "remove_first_col": 7.1 if status == "ok" else 0.4,
+        },
     }
     (folder / "grid.json").write_text(json.dumps(grid))
     picture = np.full((rows * 40 + 40, cols * 40 + 40, 3), 30, np.uint8)
@@ -392,8 +396,11 @@ def fake_screen(
                     "dss": 40 - 12 * np.log10(e),
                     "n_spots": len(used),
                     "n_doses": len(doses),
-                    "flags": "" if inside else "incomplete", "unit": "uM", "metric": "viability",
-                "assay": "viability", "normalise": "percent_of_control",
+                    "flags": "" if inside else "incomplete",
+                    "unit": "uM",
+                    "metric": "viability",
+                    "assay": "viability",
+                    "normalise": "percent_of_control",
                 }
             )
             for dose in np.geomspace(doses[0], doses[-1], 40):
