@@ -117,6 +117,10 @@ def place_spots(options: PhantomOptions) -> Geometry:
     if options.shape == "round":
         size[:, 1] = size[:, 0]
     first_u, first_v = -along[-1] / 2, -down[-1] / 2
+    bridges = _bridges(options, present, uniform[:, 2], uniform[:, 3])
+    out_of_focus = _share_of(uniform[:, 1], options.out_of_focus)
+    for one, other in bridges:
+        out_of_focus[other] = out_of_focus[one]
     return Geometry(
         width=width,
         height=height,
@@ -126,8 +130,8 @@ def place_spots(options: PhantomOptions) -> Geometry:
         half_y=np.round(options.spot_size[1] / 2 * size[:, 1], 3),
         turn=np.round(options.angle + 0.4 * normal[:, 4], 3),
         present=present,
-        out_of_focus=_share_of(uniform[:, 1], options.out_of_focus),
-        bridges=_bridges(options, present, uniform[:, 2], uniform[:, 3]),
+        out_of_focus=out_of_focus,
+        bridges=bridges,
         origin=(
             round(middle_x + first_u * cos - first_v * sin, 3),
             round(middle_y + first_u * sin + first_v * cos, 3),
@@ -139,9 +143,13 @@ def place_spots(options: PhantomOptions) -> Geometry:
 
 
 def _offsets(count: int, pitch: float, blocks: tuple[int, ...], gap: float) -> np.ndarray:
-    block = np.repeat(np.arange(len(blocks)), blocks) if blocks else np.zeros(count)
-    offsets: np.ndarray = np.arange(count) * pitch + block * gap
+    offsets: np.ndarray = np.arange(count) * pitch + _block_of(count, blocks) * gap
     return offsets
+
+
+def _block_of(count: int, blocks: tuple[int, ...]) -> np.ndarray:
+    """Block that each row (or column) lies in, from 0."""
+    return np.repeat(np.arange(len(blocks)), blocks) if blocks else np.zeros(count, int)
 
 
 def _share_of(chance: np.ndarray, share: float) -> np.ndarray:
@@ -158,17 +166,19 @@ def _turned(degrees: float) -> tuple[float, float]:
 def _bridges(
     options: PhantomOptions, present: np.ndarray, chance: np.ndarray, way: np.ndarray
 ) -> tuple[tuple[int, int], ...]:
-    """Pairs of merged neighbours; half as many pairs as merged spots, each spot in one."""
+    """Pairs of merged neighbours in a block; half as many as merged spots, each spot in one."""
+    row_block = _block_of(options.rows, options.block_rows)
+    col_block = _block_of(options.cols, options.block_cols)
     taken: set[int] = set()
     pairs = []
     for i in np.flatnonzero(present & (chance < options.merged / 2)).tolist():
         row, col = divmod(i, options.cols)
-        steps = (
-            [(row, col + 1), (row + 1, col)] if way[i] < 0.5 else [(row + 1, col), (row, col + 1)]
-        )
-        for r, c in steps:
+        right, below = (row, col + 1), (row + 1, col)
+        for r, c in (right, below) if way[i] < 0.5 else (below, right):
             j = r * options.cols + c
-            if r < options.rows and c < options.cols and present[j] and not {i, j} & taken:
+            if r >= options.rows or c >= options.cols or not present[j] or {i, j} & taken:
+                continue
+            if row_block[r] == row_block[row] and col_block[c] == col_block[col]:
                 taken |= {i, j}
                 pairs.append((i, j))
                 break
