@@ -52,12 +52,11 @@ def test_tables_have_the_columns_of_the_contract(finished_study):
     slide = slide_of(finished_study)
     results = finished_study / "results"
     tables = {
-        "grid": pd.read_csv(results / slide / "grid.csv"),
-        "spots_viability": pd.read_csv(results / slide / "spots.csv"),
-        "cells": pd.read_parquet(results / slide / "cells.parquet"),
-        "instances": pd.read_parquet(results / slide / "instances/nuclei.parquet"),
-        "dose_response": pd.read_csv(results / "screen/dose_response.csv"),
-        "quality": pd.read_csv(results / "screen/quality.csv"),
+        "grid.csv": pd.read_csv(results / slide / "grid.csv"),
+        "spots.csv (viability)": pd.read_csv(results / slide / "spots.csv"),
+        "cells.parquet": pd.read_parquet(results / slide / "cells.parquet"),
+        "instances/<channel>.parquet": pd.read_parquet(results / slide / "instances/nuclei.parquet"),
+        "screen/dose_response.csv": pd.read_csv(results / "screen/dose_response.csv"),
     }
     for name, table in tables.items():
         wanted = column_names(name)

@@ -116,7 +116,7 @@ def create_dataset(study: Path) -> None:
         raw = study / "raw"
         datalad.create(path=str(raw), dataset=str(study), force=True, result_renderer="disabled")
         (raw / ".gitattributes").write_text(RAW_ATTRIBUTES)
-    save(study, ["raw", ".gitattributes", ".gitignore"], "study: new", recursive=True)
+    save(study, ["."], "study: new")
 
 
 def pin_workflow(study: Path, repository: Path) -> bool:
@@ -139,17 +139,18 @@ def pin_workflow(study: Path, repository: Path) -> bool:
     return True
 
 
-def save(study: Path, paths: Sequence[str], message: str, *, recursive: bool = False) -> None:
-    """Save `paths` (relative to `study`) in the dataset that holds them."""
+def save(study: Path, paths: Sequence[str], message: str, *, within: str = ".") -> None:
+    """Save `paths` in the study's dataset, or in its subdataset `within`; all relative to it."""
     prepare_environment()
     import datalad.api as datalad
 
+    dataset = study / within
     with _quiet_datalad(), committing(study):
         datalad.save(
-            path=[str(study / path) for path in paths],
-            dataset=str(study),
+            path=[str(dataset / path) for path in paths],
+            dataset=str(dataset),
             message=message,
-            recursive=recursive,
+            recursive=True,
             result_renderer="disabled",
         )
 
@@ -194,7 +195,7 @@ def version_raw(study: Path, slide: str, *, versioning: str, out: Path) -> None:
     if versioning == "datalad":
         if not is_dataset(study / "raw"):
             raise InputError(not_a_dataset())
-        save(study / "raw", [slide], f"raw: {slide}", recursive=False)
+        save(study, [slide], f"raw: {slide}", within="raw")
         commit = _git_says("log", "-1", "--format=%H", "--", slide, cwd=study / "raw")
         dataset = _git_says(
             "config", "-f", ".datalad/config", "datalad.dataset.id", cwd=study / "raw"

@@ -1,0 +1,86 @@
+"""Colorimetry of a single scan, by the same steps as in a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from gridwell.colour.measure import measure_colour
+from gridwell.config.models import (
+    Carrier,
+    Channel,
+    ColourOptions,
+    GridOptions,
+    Role,
+    SpotsOptions,
+    TileOptions,
+)
+from gridwell.grid.slide import detect_on_slide, settled_frame
+from gridwell.images.ingest import ingest_slide
+from gridwell.images.slide import open_slide, write_slide
+from gridwell.images.spots import crop_spots
+
+
+def measure_image(
+    path: Path,
+    *,
+    out_dir: Path,
+    options: ColourOptions,
+    carrier: Carrier | None = None,
+    carrier_name: str | None = None,
+    layout: pd.DataFrame | None = None,
+) -> None:
+    """Find the grid of an RGB scan and measure the colour of every spot.
+
+    Parameters
+    ----------
+    path
+        RGB image file, any that a study takes.
+    out_dir
+        Folder for spots.csv and the four files of the grid. Pyramid and crops are temporary.
+    options
+        What is measured.
+    carrier, carrier_name
+        What is known of the grid.
+    layout
+        As `gridwell.config.layouts.read_layout` gives it; its calibration spots turn colours
+        into values.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read, is not RGB, or its grid is not certain; the grid's files
+        are written in the last case, to look at.
+    """
+    name = "scan"
+    channel = Channel(slide=name, channel=name, role=Role.COLOUR, path=str(path))
+    with TemporaryDirectory(prefix="gridwell-") as folder:
+        work = Path(folder)
+        ingest_slide(name, [channel], {name: path}, work / "raw")
+        write_slide(work / "raw", work / "slide.zarr", TileOptions())
+        slide = open_slide(work / "slide.zarr")
+        grid = detect_on_slide(
+            work / "slide.zarr",
+            name,
+            out_dir=out_dir,
+            options=GridOptions(),
+            carrier=carrier,
+            carrier_name=carrier_name,
+        )
+        crop_spots(
+            slide,
+            work / "spots.zarr",
+            grid=settled_frame(grid, name, slide.info["pixel_size_um"]),
+            margin=SpotsOptions().margin,
+            threads=1,
+        )
+        measure_colour(
+            work / "spots.zarr",
+            name,
+            layout,
+            spots_out=out_dir / "spots.csv",
+            options=options,
+            slide=path.stem,
+        )
