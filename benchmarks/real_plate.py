@@ -117,7 +117,7 @@ def make_study(
             image = tifffile.imread(plate / f"{prefix}{numbers[well.well]}")
             canvas[y : y + WELL, x : x + WELL] = image
             transmitted[y - 24 : y + WELL + 24, x - 24 : x + WELL + 24] = 2000
-            transmitted[y : y + WELL, x : x + WELL] = 12000 - 8 * image
+            transmitted[y : y + WELL, x : x + WELL] = 12000 - 8 * image.astype(np.uint16)
         write(out / "landing" / f"plate_{name}.ome.tif", canvas, rotation)
     write(out / "landing" / "plate_light.ome.tif", transmitted, rotation)
 

@@ -172,7 +172,7 @@ def _add_grid(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _grid(options: argparse.Namespace) -> int:
     from gridwell.config.carriers import load_carrier
-    from gridwell.grid.slide import detect_on_image
+    from gridwell.grid.slide import detect_on_image, is_settled
 
     grid = detect_on_image(
         options.image,
@@ -187,7 +187,7 @@ def _grid(options: argparse.Namespace) -> int:
     if grid.reason:
         print(grid.reason)
     print(options.out / "grid.png")
-    return 0 if grid.status in {"ok", "override"} else 3
+    return 0 if is_settled(grid) else 3
 
 
 def _add_segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

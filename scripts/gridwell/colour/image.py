@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from gridwell.colour.measure import measure_colour
+from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import (
     Carrier,
     Channel,
@@ -17,7 +18,7 @@ from gridwell.config.models import (
     SpotsOptions,
     TileOptions,
 )
-from gridwell.grid.slide import detect_on_slide, settled_frame
+from gridwell.grid.slide import detect_on_slide, is_settled
 from gridwell.images.ingest import ingest_slide
 from gridwell.images.slide import open_slide, write_slide
 from gridwell.images.spots import crop_spots
@@ -69,10 +70,18 @@ def measure_image(
             carrier=carrier,
             carrier_name=carrier_name,
         )
+        if not is_settled(grid):
+            raise InputError(
+                Problem(
+                    file=str(path),
+                    reason=f"the grid is not certain: {grid.reason}",
+                    remedy=f"Look at {out_dir / 'grid.png'} and name the carrier with --carrier",
+                )
+            )
         crop_spots(
             slide,
             work / "spots.zarr",
-            grid=settled_frame(grid, name, slide.info["pixel_size_um"]),
+            grid=grid.frame(name, slide.info["pixel_size_um"]),
             margin=SpotsOptions().margin,
             threads=1,
         )

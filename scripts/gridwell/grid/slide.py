@@ -98,6 +98,11 @@ def _gray(image: np.ndarray) -> np.ndarray:
     return to_gray(image) if image.ndim == 3 else image
 
 
+def is_settled(grid: Grid) -> bool:
+    """Say whether spots may be cut by this grid: it was found beyond doubt, or given."""
+    return grid.status in {"ok", "override"}
+
+
 def settled_frame(grid: Grid, slide: str, pixel_size_um: float | None) -> SpotFrame:
     """Return the frame to cut spots by, only of a grid that leaves no doubt.
 
@@ -107,7 +112,7 @@ def settled_frame(grid: Grid, slide: str, pixel_size_um: float | None) -> SpotFr
         If the grid is ambiguous or was not found. A grid that could be off by one row
         would give every spot the wrong drug.
     """
-    if grid.status in {"ok", "override"}:
+    if is_settled(grid):
         return grid.frame(slide, pixel_size_um)
     raise InputError(
         Problem(
