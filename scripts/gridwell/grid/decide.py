@@ -95,6 +95,8 @@ def decide(
     spot: Template,
     rms: float,
     purity: float,
+    alike: float,
+    strays: int,
     steps: tuple[tuple[int, ...], tuple[int, ...]],
     carrier: Carrier | None,
 ) -> Verdict:
@@ -118,8 +120,11 @@ def decide(
         Named spots and where they were clicked.
     pitch
         Vectors of the lattice.
-    spot, rms, purity
-        Template, scatter around the nodes (pitches), part of the candidates explained.
+    spot, rms, purity, alike
+        Template, scatter around the nodes (pitches), part of the candidates explained, likeness
+        of every second spot to the others.
+    strays
+        Things near the grid that look like its spots but lie on no node.
     steps
         Columns and rows that begin a block, in the indices of the cells.
     carrier
@@ -143,8 +148,12 @@ def decide(
     free_cols = dims.cols is None
     if free_rows or free_cols:
         _free_doubts(hits, cells, seen, wide, standard, dims, anchors, doubts)
+    if strays >= 2 and (free_rows or free_cols):
+        doubts.append(
+            (_DOUBT, f"{strays} spots show beside the grid: give rows and cols, or the carrier")
+        )
     lines = _clipped_evidence(hits, cells, extent, odds)
-    quality = _quality(hits, cells, seen, spot, rms, purity, doubts)
+    quality = _quality(hits, cells, seen, spot, rms, purity, alike, doubts)
     known_axes = [a for a, n in (("row", dims.rows), ("col", dims.cols)) if n is None]
     sure = _edges_sure(lines, known_axes, anchors, doubts)
     confidence = quality * sure
@@ -453,6 +462,7 @@ def _quality(
     spot: Template,
     rms: float,
     purity: float,
+    alike: float,
     doubts: list[tuple[float, str]],
 ) -> float:
     """How well the lattice explains what shows, 0..1."""
@@ -463,6 +473,7 @@ def _quality(
         "the spots do not look alike": ramp(likeness, 0.2, 0.7),
         "many positions show no spot": ramp(float(inner.mean()), 0.2, 0.6),
         "much in the image is not explained by the grid": ramp(purity, 0.3, 0.8),
+        "every second spot looks different": ramp(alike, 0.3, 0.8),
         "spots and gaps are hard to tell apart": ramp(spot.isolation, 0.1, 0.5),
     }
     for text, part in parts.items():

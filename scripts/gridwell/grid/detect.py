@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
 
 from gridwell.config.models import Carrier, GridOptions, GridOverride
 from gridwell.config.spots import row_letters, spot_name
 from gridwell.grid import decide, elements, evidence, lattice
-from gridwell.grid.decide import Dims, Verdict
+from gridwell.grid.decide import Dims
 from gridwell.grid.elements import Candidates, Image
 from gridwell.grid.evidence import Cells, Extent, Odds, Template
 from gridwell.grid.lattice import Array, Basis, Lattice, Limits
@@ -20,10 +22,14 @@ from gridwell.grid.model import Grid
 from gridwell.grid.overrides import Known, understand
 
 # Hypotheses whose lattice is fitted in full, and of those whose cells are compared.
-_FITTED = 24
-_WEIGHED = 10
+_FITTED = 36
+_WEIGHED = 12
+# Of one spacing, at most.
+_ALIKE_FITTED = 5
+_ALIKE_WEIGHED = 3
 # Lines beyond the members' that are looked at.
 RING = 3
+_MOST_NODES = 20_000
 
 
 def detect_grid(
@@ -114,7 +120,9 @@ class Found:
     odds: Odds
     threshold: float
     purity: float
+    alike: float
     quality: float
+    strays: int = 0
 
 
 def search(image: Image, limits: Limits, polarity: str, dims: Dims) -> Found | None:
@@ -123,10 +131,11 @@ def search(image: Image, limits: Limits, polarity: str, dims: Dims) -> Found | N
     for number, candidates in enumerate(elements.hypotheses(image, polarity)):
         for support, basis in lattice.find_bases(candidates.points, limits):
             if support > 0.1:
-                rank = support * len(candidates.points) ** 0.25
+                rank = support * len(candidates.points) ** 0.1
                 ranked.append((rank, number, candidates, basis))
     ranked.sort(key=lambda item: (-item[0], item[1]))
     fitted: list[tuple[float, int, Candidates, Lattice]] = []
+    crowd: dict[tuple[int, ...], int] = {}
     seen: set[tuple[int, ...]] = set()
     for _, number, candidates, basis in ranked:
         if len(fitted) >= _FITTED:
@@ -136,6 +145,8 @@ def search(image: Image, limits: Limits, polarity: str, dims: Dims) -> Found | N
         if key in seen:
             continue
         seen.add(key)
+        if not _admitted(crowd, candidates.polarity, basis, _ALIKE_FITTED):
+            continue
         built = lattice.build(candidates.points, basis)
         if built is None or built.rms > 0.2:
             continue
@@ -146,71 +157,173 @@ def search(image: Image, limits: Limits, polarity: str, dims: Dims) -> Found | N
         fitted.append((worth, number, candidates, built))
     fitted.sort(key=lambda item: (-item[0], item[1]))
     weighed = []
-    for _, _, candidates, built in fitted[:_WEIGHED]:
+    crowd = {}
+    for _, _, candidates, built in fitted:
+        if len(weighed) >= _WEIGHED:
+            break
+        if not _admitted(crowd, candidates.polarity, built.basis, _ALIKE_WEIGHED):
+            continue
         found = weigh(image, candidates, built, dims)
         if found is not None:
             weighed.append(found)
-    return max(weighed, key=lambda f: f.quality, default=None)
+    best = max(weighed, key=lambda f: f.quality, default=None)
+    return None if best is None else polish(image, best, dims)
+
+
+def _admitted(crowd: dict[tuple[int, ...], int], polarity: int, basis: Basis, most: int) -> bool:
+    """Let only so many lattices of about the same spacing compete."""
+    key = (
+        polarity,
+        round(float(np.log(np.hypot(*basis.u))) * 8),
+        round(float(np.log(np.hypot(*basis.v))) * 8),
+    )
+    crowd[key] = crowd.get(key, 0) + 1
+    return crowd[key] <= most
 
 
 def weigh(image: Image, candidates: Candidates, built: Lattice, dims: Dims) -> Found | None:
     """Compare a lattice with the image: extent, odds, quality."""
-    c0, c1, r0, r1 = built.bounds
-    if (c1 - c0 + 1) * (r1 - r0 + 1) > 20_000:
-        return None
-    first = (c0 - RING, r0 - RING)
-    cols, rows = np.meshgrid(np.arange(first[0], c1 + RING + 1), np.arange(first[1], r1 + RING + 1))
-    nodes = built.predict(cols, rows)
-    member = np.zeros(cols.shape, bool)
-    member[built.index[:, 1] - first[1], built.index[:, 0] - first[0]] = True
-    spot = evidence.template(image, nodes[member], built.basis, candidates.polarity)
-    cells = evidence.weigh(image, nodes, built.basis, spot)
-    score = cells.score
-    threshold = max(0.2, 0.5 * float(np.median(score[member])))
-    hits = (score >= threshold) & cells.inside
-    strong = candidates.strength >= 0.4 * np.median(candidates.strength[built.member])
-    stray = strong.copy()
-    stray[built.member] = False
-    area = built.basis.pitch**2
-    nodes_in_image = max(image.size / area, 20.0)
-    accident = float(np.clip(0.25 * (stray.sum() + 0.5) / nodes_in_image, 1e-4, 0.3))
-    extent = Extent(RING, rows.shape[0] - 1 - RING, RING, rows.shape[1] - 1 - RING)
+    bounds = built.bounds
+    basis = built.basis
+    members = built.predict(*built.index.T)
+    spot = evidence.template(image, members, basis, candidates.polarity)
+    accident = _accident(image, candidates, built)
+    threshold = None
     odds = Odds(0.7, accident)
-    for _ in range(3):
-        extent = evidence.trim(hits, cells.inside, extent, odds)
-        inside = extent.cut(cells.inside)
-        rate = extent.cut(hits).sum() / max(inside.sum(), 1)
-        odds = Odds(float(np.clip(rate, 0.35, 0.97)), accident)
+    for _ in range(6):
+        ring = (_ring(dims.rows, bounds[3] - bounds[2]), _ring(dims.cols, bounds[1] - bounds[0]))
+        first = (bounds[0] - ring[1], bounds[2] - ring[0])
+        cols = np.arange(first[0], bounds[1] + ring[1] + 1)
+        rows = np.arange(first[1], bounds[3] + ring[0] + 1)
+        if len(cols) * len(rows) > _MOST_NODES:
+            return None
+        nodes = built.predict(*np.meshgrid(cols, rows))
+        cells = evidence.weigh(image, nodes, basis, spot)
+        if threshold is None:
+            at = built.index - first
+            threshold = max(0.2, 0.5 * float(np.median(cells.score[at[:, 1], at[:, 0]])))
+        hits = (cells.score >= threshold) & cells.inside
+        extent = Extent(ring[0], len(rows) - 1 - ring[0], ring[1], len(cols) - 1 - ring[1])
+        for _ in range(3):
+            extent = evidence.trim(hits, cells.inside, extent, odds)
+            rate = extent.cut(hits).sum() / max(extent.cut(cells.inside).sum(), 1)
+            odds = Odds(float(np.clip(rate, 0.35, 0.97)), accident)
+        bounds = (
+            extent.col0 + first[0],
+            extent.col1 + first[0],
+            extent.row0 + first[1],
+            extent.row1 + first[1],
+        )
+        if min(extent.row0, extent.col0) > 0 and (
+            extent.row1 < len(rows) - 1 and extent.col1 < len(cols) - 1
+        ):
+            break
     if extent.rows < 2 or extent.cols < 2:
         return None
     kept = extent.cut(hits)
-    corners = extent.cut(nodes)
-    hull = cv2.convexHull(corners.reshape(-1, 2).astype(np.float32))
-    within = np.array(
-        [
-            cv2.pointPolygonTest(hull, (float(x), float(y)), True) > -0.4 * built.basis.pitch
-            for x, y in candidates.points[strong]
-        ]
-    )
-    explained = np.zeros(len(candidates.points), bool)
-    explained[built.member] = True
-    purity = float(explained[strong][within].mean()) if within.any() else 0.0
-    occupied = float(kept.mean())
+    inner = extent.cut(nodes)
+    explained, within = _explained(candidates, inner, basis)
+    purity = float(explained[within].mean()) if within.any() else 0.0
     likeness = float(np.median(extent.cut(cells.likeness)[kept])) if kept.any() else 0.0
-    share = float(explained[strong].mean())
+    alike = evidence.alternation(image, np.where(kept[..., None], inner, np.nan), basis)
     quality = (
         purity
-        * share**0.3
-        * occupied**0.5
+        * float(explained.mean()) ** 0.3
+        * float(kept.mean()) ** 0.5
         * max(0.0, 1 - built.rms / 0.25)
         * max(likeness, 0.0)
+        * float(np.clip(alike, 0.05, 1.0))
         * float(np.clip(spot.isolation, 0.05, 0.6))
-        * len(kept[kept]) ** 0.15
+        * float(kept.sum()) ** 0.15
     )
     for n, wanted in ((extent.rows, dims.rows), (extent.cols, dims.cols)):
         if wanted and not wanted / 2 <= n <= wanted + 1:
             quality *= 0.5
-    return Found(candidates, built, spot, cells, first, extent, odds, threshold, purity, quality)
+    return Found(
+        candidates, built, spot, cells, first, extent, odds, threshold, purity, alike, quality
+    )
+
+
+def _ring(wanted: int | None, span: int) -> int:
+    """Lines to look at beyond the members: enough for every place of a grid of known size."""
+    return RING if wanted is None else int(np.clip(wanted - span, RING, 60))
+
+
+def _strong(candidates: Candidates, like: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    strong: npt.NDArray[np.bool_] = candidates.strength >= 0.4 * np.median(like)
+    return strong
+
+
+def _accident(image: Image, candidates: Candidates, built: Lattice) -> float:
+    """Chance that a node shows a spot by accident, from the candidates that are no members."""
+    strong = _strong(candidates, candidates.strength[built.member])
+    strong[built.member] = False
+    nodes_in_image = max(image.size / built.basis.pitch**2, 20.0)
+    return float(np.clip(0.25 * (strong.sum() + 0.5) / nodes_in_image, 1e-4, 0.3))
+
+
+def _explained(
+    candidates: Candidates, inner: Array, basis: Basis
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which strong candidates lie on a node, and which lie in the grid's outline at all."""
+    distance, _ = cKDTree(inner.reshape(-1, 2)).query(candidates.points)
+    on = distance < lattice.REACH * basis.pitch
+    strong = _strong(candidates, candidates.strength[on]) if on.any() else on
+    points = candidates.points[strong]
+    hull = cv2.convexHull(inner.reshape(-1, 2).astype(np.float32))
+    depth = np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in points])
+    return on[strong], depth > -0.4 * basis.pitch
+
+
+def polish(image: Image, found: Found, dims: Dims) -> Found:
+    """Fit the lattice to the centres measured on the image, and judge it anew."""
+    hits = (found.cells.score >= found.threshold) & found.cells.inside
+    inside = np.zeros_like(hits)
+    e = found.extent
+    inside[e.row0 : e.row1 + 1, e.col0 : e.col1 + 1] = True
+    row, col = np.nonzero(hits & inside & (found.cells.likeness > 0.4))
+    if len(row) < 6 or np.ptp(row) == 0 or np.ptp(col) == 0:
+        return found
+    centres = (found.cells.nodes + found.cells.shift)[row, col]
+    index = np.column_stack([col + found.first[0], row + found.first[1]])
+    again = lattice.refit(found.lattice, index, centres)
+    measured = Candidates(
+        centres, np.ones(len(centres)), found.candidates.sigma, found.candidates.polarity
+    )
+    better = weigh(image, measured, again, dims)
+    if better is None or better.extent.rows < e.rows or better.extent.cols < e.cols:
+        return found
+    explained, within = _explained(found.candidates, better.extent.cut(better.cells.nodes), again.basis)
+    purity = float(explained[within].mean()) if within.any() else 0.0
+    accident = found.odds.accident
+    return replace(
+        better,
+        candidates=found.candidates,
+        purity=purity,
+        odds=Odds(better.odds.occupied, accident),
+        strays=_strays(image, found.candidates, better),
+    )
+
+
+def _strays(image: Image, candidates: Candidates, found: Found) -> int:
+    """Candidates near the grid that look just like its spots but lie on no node of it."""
+    inner = found.extent.cut(found.cells.nodes)
+    basis = found.lattice.basis
+    distance, _ = cKDTree(inner.reshape(-1, 2)).query(candidates.points)
+    near = (distance > 0.5 * basis.pitch) & (distance < 3.2 * max(np.hypot(*basis.u), np.hypot(*basis.v)))
+    points = candidates.points[near]
+    if not len(points):
+        return 0
+    cells = evidence.weigh(image, points[None], basis, found.template)
+    hits = (found.cells.score >= found.threshold) & found.cells.inside
+    likeness = float(np.median(found.extent.cut(found.cells.likeness)[found.extent.cut(hits)]))
+    alike = (
+        cells.inside
+        & (cells.likeness > 0.85 * likeness)
+        & (cells.contrast > 0.5)
+        & (cells.contrast < 2.0)
+    )
+    return int(alike.sum())
 
 
 @dataclass(frozen=True)
@@ -317,6 +430,8 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
         spot=found.template,
         rms=found.lattice.rms,
         purity=found.purity,
+        alike=found.alike,
+        strays=found.strays,
         steps=_local_steps(found),
         carrier=job.carrier,
     )
@@ -381,23 +496,12 @@ def _merged(
     smooth = cv2.GaussianBlur(gray, (0, 0), max(0.06 * b.pitch, 0.5))
 
     def level(points: Array) -> Array:
-        flat = points.reshape(-1, 2).astype(np.float32)
-        values = cv2.remap(
-            smooth,
-            np.ascontiguousarray(flat[:, 0]).reshape(1, -1)
-            if len(flat) < 30_000
-            else flat[:, 0].reshape(-1, 1)[:30_000],
-            np.ascontiguousarray(flat[:, 1]).reshape(1, -1)
-            if len(flat) < 30_000
-            else flat[:, 1].reshape(-1, 1)[:30_000],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
+        values: Array = map_coordinates(
+            smooth, (points[..., 1], points[..., 0]), np.float64, order=1, mode="nearest"
         )
-        return sign * values.reshape(points.shape[:-1]).astype(np.float64)
+        return sign * values
 
     merged = np.zeros(seen.shape, bool)
-    if nodes.shape[0] * nodes.shape[1] >= 30_000:
-        return merged
     core = level(nodes)
     ground = level(nodes + 0.5 * b.u + 0.5 * b.v)
     base = float(np.median(ground))
@@ -505,5 +609,3 @@ def _blocks(
         for c0, c1 in zip(edges_x, edges_x[1:], strict=False)
     )
 
-
-__all__ = ["Found", "Verdict", "detect_grid", "replace", "search", "weigh"]

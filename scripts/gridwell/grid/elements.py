@@ -159,6 +159,7 @@ def _thresholds(strength: Array) -> list[float]:
     strong = logs[logs >= levels[0]]
     if len(strong) >= 8:
         levels.append(_otsu(strong))
+        levels.append(float(np.percentile(strong, 75)) + np.log(0.35))
     if len(strength) <= 2 * len(strong):
         levels.append(float(logs.min()))
     return sorted({float(np.exp(level)) for level in levels})

@@ -157,6 +157,40 @@ def template(image: Image, nodes: Array, basis: Basis, polarity: int) -> Templat
     return Template(mean, size, fill, float(np.clip(isolation, -1, 1.5)), polarity)
 
 
+def alternation(image: Image, nodes: Array, basis: Basis) -> float:
+    """Least likeness between the mean cells of even and odd columns, and of rows, -1..1.
+
+    Neighbouring spots are alike. Corners of large squares, pairs of spots and gaps between
+    spots also form lattices, but every second node of theirs looks different.
+
+    Parameters
+    ----------
+    image
+        Gray image.
+    nodes
+        Positions (rows, cols, 2) of the grid; NaN where no spot shows.
+    basis
+        Vectors of the lattice.
+    """
+    least = 1.0
+    for axis in (0, 1):
+        if nodes.shape[axis] < 3:
+            continue
+        means = []
+        for start in (0, 1):
+            part = nodes[start::2] if axis == 0 else nodes[:, start::2]
+            flat = part.reshape(-1, 2)
+            flat = flat[np.isfinite(flat[:, 0])]
+            if len(flat) > 150:
+                flat = flat[np.linspace(0, len(flat) - 1, 150).astype(int)]
+            if len(flat) < 2:
+                break
+            means.append(_level(sample(image, flat, basis)).mean(axis=0)[2:-2, 2:-2].ravel())
+        if len(means) == 2 and min(m.std() for m in means) > 0:
+            least = min(least, float(np.corrcoef(means[0], means[1])[0, 1]))
+    return least
+
+
 def weigh(image: Image, nodes: Array, basis: Basis, spot: Template) -> Cells:
     """Compare every position with the template.
 

@@ -357,6 +357,13 @@ def grow(points: Array, lattice: Lattice, limit: int = 2, rounds: int = 30) -> L
     return lattice
 
 
+def refit(lattice: Lattice, index: Index, centres: Array) -> Lattice:
+    """The same lattice through measured centres (n, 2) of spots with known indices (n, 2)."""
+    order = np.arange(len(centres))
+    again = fit(centres, order, index, lattice.steps_x, lattice.steps_y)
+    return with_offsets(centres, again)
+
+
 def build(points: Array, basis: Basis) -> Lattice | None:
     """Lattice over the candidates from a basis: propagate, fit, grow, join blocks."""
     part, index = propagate(points, basis)
@@ -457,41 +464,62 @@ def _number_lines(
 
 
 def _split_at_steps(points: Array, lattice: Lattice) -> Lattice:
-    """Make blocks where the fit had to stretch over a gap a little wider than the pitch."""
-    found = []
+    """Make blocks where the fit had to stretch or squeeze over a gap that is no whole pitch."""
+    index = lattice.index.copy()
+    found: list[list[int]] = []
     for axis in (0, 1):
+        gaps = _line_gaps(points, lattice, axis)
+        shift = {line: 0 for line in gaps}
+        steps = []
         known = lattice.steps_x if axis == 0 else lattice.steps_y
-        b = lattice.basis
-        pitch = np.hypot(*(b.u if axis == 0 else b.v))
-        direction = (b.u if axis == 0 else b.v) / pitch
-        along = points[lattice.member] @ direction
-        other = lattice.index[:, 1 - axis]
-        line = lattice.index[:, axis]
-        gaps: dict[int, list[float]] = {}
-        where = {(int(o), int(k)): a for o, k, a in zip(other, line, along, strict=True)}
-        for (o, k), a in sorted(where.items()):
-            if (o, k - 1) in where:
-                gaps.setdefault(k, []).append(a - where[o, k - 1])
-        typical = {k: float(np.median(g)) for k, g in gaps.items() if len(g) >= 2}
-        if len(typical) < 5:
-            found.append(list(known))
-            continue
-        normal = float(np.median(list(typical.values())))
-        low, high = int(line.min()), int(line.max())
-        steps = set(known)
-        for k, gap in typical.items():
-            if (
-                gap / normal > 1 + _BLOCK_STEP
-                and k - low >= 3
-                and high - k >= 2
-                and all(abs(typical.get(m, normal) / normal - 1) < 0.1 for m in (k - 1, k + 1))
-            ):
-                steps.add(k)
-        found.append(sorted(steps))
+        moved = 0
+        lines = sorted(gaps)
+        for n, line in enumerate(lines):
+            gap, jump = gaps[line]
+            calm = all(
+                abs(gaps[m][0] - gaps[m][1]) < 0.1 for m in lines[max(n - 1, 0) : n + 2] if m != line
+            )
+            edge = n < 1 or len(lines) - n < 2
+            if line in known:
+                steps.append(line + moved)
+            elif abs(gap - round(gap)) > _BLOCK_STEP and gap > 1 and calm and not edge:
+                moved += max(1, int(np.floor(gap - _BLOCK_STEP))) - jump
+                steps.append(line + moved)
+            shift[line] = moved
+        found.append(steps)
+        index[:, axis] += np.array([shift.get(int(k), 0) for k in lattice.index[:, axis]])
     if found[0] == list(lattice.steps_x) and found[1] == list(lattice.steps_y):
         return lattice
-    better = grow(points, fit(points, lattice.member, lattice.index, found[0], found[1]))
+    better = grow(points, fit(points, lattice.member, index, found[0], found[1]))
     return better if better.rms < 0.9 * lattice.rms else lattice
+
+
+def _line_gaps(points: Array, lattice: Lattice, axis: int) -> dict[int, tuple[float, int]]:
+    """Gap before each line that has members, in usual spacings, and as counted by index.
+
+    Gaps are measured between members of the same row (column), so that rotation and bends
+    do not matter.
+    """
+    basis = lattice.basis
+    vector = basis.u if axis == 0 else basis.v
+    along = points[lattice.member] @ (vector / np.hypot(*vector))
+    line, other = lattice.index[:, axis], lattice.index[:, 1 - axis]
+    lines = np.unique(line)
+    at = {(int(o), int(k)): a for o, k, a in zip(other, line, along, strict=True)}
+    raw: dict[int, tuple[float, int]] = {}
+    for before, here in zip(lines[:-1], lines[1:], strict=True):
+        steps = [
+            a - at[o, int(before)]
+            for (o, k), a in sorted(at.items())
+            if k == here and (o, int(before)) in at
+        ]
+        if len(steps) >= 2:
+            raw[int(here)] = (float(np.median(steps)), int(here - before))
+    single = [gap for gap, jump in raw.values() if jump == 1]
+    if len(single) < 3:
+        return {}
+    usual = float(np.median(single))
+    return {line: (gap / usual, jump) for line, (gap, jump) in raw.items()}
 
 
 def with_offsets(points: Array, lattice: Lattice) -> Lattice:
