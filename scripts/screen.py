@@ -26,4 +26,5 @@ if __name__ == "__main__":
             dict(zip(names, map(Path, snakemake.input.grids), strict=True)),
             options=ScreenOptions(**params.options),
             out_dir=Path(snakemake.output.spots).parent,
+            roles=params.roles,
         )

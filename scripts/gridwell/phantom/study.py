@@ -91,6 +91,8 @@ segment:
     reporter: {method: none} # measured in the nuclei, has no objects of its own
 colour:
   unit: pH
+screen:
+  metric: mean(nuclei.mean_reporter) # slides without a reporter: the number of their assay
 """,
 }
 
