@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
+# How far levels may be out of order, as a share of their range, before the metric is held to
+# turn back: more where no replicates tell their scatter.
+TURN, TURN_UNKNOWN = 0.03, 0.1
 BEYOND = 2.0  # scatter of a level, in standard deviations, that still counts as its end
 
 
@@ -64,29 +67,33 @@ def fit_calibration(metric: ArrayLike, value: ArrayLike) -> Calibration:
     Raises
     ------
     ValueError
-        If fewer than two levels can be told apart.
+        If fewer than two levels can be told apart, or the metric turns back: to be in order,
+        levels would have to move by more than their scatter explains.
     """
     metric, value = np.asarray(metric, dtype=float), np.asarray(value, dtype=float)
     kept = np.isfinite(metric) & np.isfinite(value)
     metric, value = metric[kept], value[kept]
-    knots, levels, monotone = _knots(metric, value)
     distinct = np.unique(value)
+    scatter = _scatter(metric, value)
+    slack = BEYOND * scatter if np.isfinite(scatter) else 0.0
+    knots, levels, monotone, moved = _knots(metric, value)
+    turn = (TURN if np.isfinite(scatter) else TURN_UNKNOWN) * (knots[-1] - knots[0])
+    if moved > max(turn, slack):
+        raise ValueError("the metric turns back between the levels of the calibration")
     errors: list[float] = []
     for level in distinct[1:-1]:
         rest = value != level
         try:
-            x, y, _ = _knots(metric[rest], value[rest])
+            x, y, _, _ = _knots(metric[rest], value[rest])
         except ValueError:
             continue
         curve = Calibration(x, y, np.nan, np.inf, True)
         errors += np.abs(curve.predict(metric[~rest]) - level).tolist()
-    scatter = [np.var(metric[value == v], ddof=1) for v in distinct if (value == v).sum() > 1]
-    slack = BEYOND * float(np.sqrt(np.mean(scatter))) if scatter else 0.0
     return Calibration(knots, levels, _conformal(errors), slack, monotone)
 
 
-def _knots(metric: Floats, value: Floats) -> tuple[Floats, Floats, bool]:
-    """Level medians made monotone: (metric ascending, value, whether they already were)."""
+def _knots(metric: Floats, value: Floats) -> tuple[Floats, Floats, bool, float]:
+    """Level medians made monotone: (metric ascending, value, whether they were, farthest move)."""
     from scipy.optimize import isotonic_regression
 
     levels = np.unique(value)
@@ -104,7 +111,18 @@ def _knots(metric: Floats, value: Floats) -> tuple[Floats, Floats, bool]:
     if len(x) < 2:
         raise ValueError("the levels of the calibration cannot be told apart by the metric")
     order = np.argsort(x)
-    return x[order], pooled[order], len(x) == len(levels)
+    moved = float(np.abs(fitted - medians).max())
+    return x[order], pooled[order], len(x) == len(levels), moved
+
+
+def _scatter(metric: Floats, value: Floats) -> float:
+    """Standard deviation within levels, by the pooled MAD; NaN without replicates."""
+    off = [metric[value == v] - np.median(metric[value == v]) for v in np.unique(value)]
+    pooled = np.abs(np.concatenate([part for part in off if len(part) > 1] or [np.zeros(0)]))
+    free = len(pooled) - sum(len(part) > 1 for part in off)
+    if free < 1:
+        return np.nan
+    return float(1.4826 * np.median(pooled) * np.sqrt(len(pooled) / free))
 
 
 def _conformal(errors: list[float]) -> float:

@@ -106,15 +106,21 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "spots.csv (colorimetry)": _SPOT
     | {
-        "red": "Red of the spot's colour.",
-        "green": "Green of the spot's colour.",
-        "blue": "Blue of the spot's colour.",
-        "metric": "Number computed from the colour (colour.metric).",
-        "value": "Metric brought to the scale of the calibration spots; without such spots the "
-        "metric itself.",
-        "value_low": "Lower end of the interval of value.",
+        "red": "Red of the spot's colour relative to the background around the spots, which is "
+        "255; sRGB-encoded.",
+        "green": "Green, likewise.",
+        "blue": "Blue, likewise.",
+        "metric": "Number computed from the colour (colour.metric); empty where it has none, as "
+        "the hue of a gray.",
+        "value": "Metric brought to the scale of the calibration spots, empty beyond their range; "
+        "without such spots the metric itself.",
+        "value_low": "Lower end of the 95 % interval of value, from levels of the calibration "
+        "predicted by the others; empty with fewer than three levels.",
         "value_high": "Upper end of the interval of value.",
-        "flags": _FLAGS,
+        "flags": f"{_FLAGS} Also colourless (a gray has no hue), out_of_range (beyond the "
+        "calibration), no_white (no light background to refer to; colours as recorded), "
+        "calibration_failed (fewer than two levels, or the metric turns back), "
+        "calibration_not_monotone (neighbouring levels were pooled).",
     },
     "screen/spots.csv": {
         "slide": _SPOT["slide"],

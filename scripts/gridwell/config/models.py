@@ -265,7 +265,9 @@ class ScreenOptions(Options):
     normalise: Literal["percent_of_control", "percent_inhibition", "none"] = Field(
         default="percent_of_control",
         description="percent_of_control: 100 at the slide's negative controls, 0 at zero. "
-        "percent_inhibition: 0 at the negative, 100 at the positive controls. none: as measured.",
+        "percent_inhibition: 0 at the negative, 100 at the positive controls. none: as measured. "
+        "The value of colorimetry has no true zero: it stays as measured under "
+        "percent_of_control.",
     )
     min_doses: Annotated[int, Field(ge=3)] = Field(
         default=5, description="Fewest distinct doses to fit a curve to."

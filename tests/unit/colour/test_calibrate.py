@@ -47,10 +47,17 @@ def test_levels_out_of_order_are_pooled_and_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "value"), [([1, 2], [7, 7]), ([5, 5, 5], [1, 2, 3]), ([], []), ([1, np.nan], [1, 2])]
+    ("metric", "value"),
+    [
+        ([1, 2], [7, 7]),
+        ([5, 5, 5], [1, 2, 3]),
+        ([], []),
+        ([1, np.nan], [1, 2]),
+        ([1, 5, 9, 5, 1], [1, 2, 3, 4, 5]),
+    ],
 )
 def test_what_cannot_be_calibrated_is_refused(metric: list[float], value: list[float]) -> None:
-    with pytest.raises(ValueError, match="levels"):
+    with pytest.raises(ValueError, match="level"):
         fit_calibration(metric, value)
 
 

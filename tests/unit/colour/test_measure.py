@@ -164,13 +164,15 @@ def test_beyond_the_calibration_nothing_is_claimed() -> None:
     assert table.loc[near, "value"].notna().all()
 
 
-def test_a_metric_that_turns_back_is_told() -> None:
+def test_a_metric_that_turns_back_gives_no_values() -> None:
     ph, _ = truth()
     layout, ph = _layout(ph, np.arange(5.0, 9.01, 0.5))
     table = spot_colours(
         scan(ph_colour(ph), frame()), frame(), ColourOptions(metric="a"), layout=layout
     )
-    assert table["flags"].str.contains("calibration_not_monotone").all()
+    assert table["flags"].str.contains("calibration_failed").all()
+    assert table["value"].isna().all()
+    assert table["metric"].notna().all()
 
 
 def test_one_level_is_no_calibration() -> None:
