@@ -26,6 +26,8 @@ STAINS = ("live", "dead")
 STATES = ("live", "dying", "dead", "inactive")
 # Spots read at once: enough to read whole parts of a shard, few enough for little memory.
 _BLOCK = 8
+# Intensity over the noise of a pixel below which a body is no proof of a stain by itself.
+_FAINT = 3.0
 
 CELL_COLUMNS = {
     "spot": "Grid position, as C7.",
@@ -298,15 +300,18 @@ def _judge(stain: _Stain) -> None:
         stain.probability = [np.full(len(match), np.nan) for match in stain.match]
         return
     intensity = np.concatenate(stain.intensity)
-    values = np.arcsinh(intensity / max(float(np.median(stain.noise)), 1e-6))
+    noise = max(float(np.median(stain.noise)), 1e-6)
+    values = np.arcsinh(intensity / noise)
     matched = _witness(stain) if stain.tables is not None else None
     cost = np.concatenate(stain.cost)
     stain.calibration = calibrate(values, matched, cost)
     if stain.calibration.source == "match" and matched is not None:
-        # One class only: two nuclei that share a body are as bright as those that have their own.
+        # One class only: two nuclei that share a body are as bright as those that have their
+        # own, and a body that hardly rises above the noise of a pixel proves nothing.
         own = intensity[matched == 1]
         usual = float(np.median(own)) if own.size else np.inf
         matched = np.where(np.isnan(matched), intensity > usual / 2, matched)
+        matched[(matched == 1) & (intensity < _FAINT * noise)] = np.nan
     probability = posterior(stain.calibration, values, matched, cost)
     stain.probability = np.split(probability, np.cumsum([len(match) for match in stain.match])[:-1])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -19,11 +19,15 @@ _LIGHT = SegmentMethod(sigma=0, background=50)
 # Odds of a match with and without the stain, where a slide cannot tell them itself.
 _MATCHED, _MATCHED_BY_CHANCE = 0.9, 0.03
 # Neither the intensity nor a lack of data may be surer than this.
-_SUREST = float(np.log(0.98 / 0.02))
+_SUREST = float(np.log(0.998 / 0.002))
+# A match weighs less than a clear intensity: bodies of something else may lie on a nucleus.
+_MATCH_SUREST = float(np.log(_MATCHED / _MATCHED_BY_CHANCE))
 _LEAST_CELLS = 40
 _LEAST_CLASS = 8
 # Ashman's D below which two components are not two classes.
 _LEAST_SEPARATION = 2.5
+# The same where intensities alone decide.
+_CLEAR_SEPARATION = 3.5
 
 
 def stain_under(
@@ -165,20 +169,43 @@ def calibrate(values: Array, matched: Array | None, cost: Array) -> Calibration:
     alone = Calibration("none" if matched is None else "match")
     if len(values) < _LEAST_CELLS:
         return alone
-    if matched is None:
-        match = np.full(len(values), np.nan)
-        share = _first_guess(values)
-    else:
-        match = matched
-        share = np.select([(match == 1) & (cost < 0.1), match == 0], [0.9, 0.05], 0.4)
-    fit = alone
+    match = np.full(len(values), np.nan) if matched is None else matched
+    # Where intensities alone fall into two clear heaps they lead: faint bodies of cells without
+    # the stain can match just as well. Else matches give the first guess.
+    nothing = np.full(len(values), np.nan)
+    share, apart = _fit(values, nothing, cost, _two_heaps(values))
+    fit = _maximise(values, match, cost, share)
+    if not (apart and _separation(fit) >= _CLEAR_SEPARATION and _agrees(fit, matched)):
+        if matched is None:
+            return alone
+        guess = np.select([(match == 1) & (cost < 0.1), match == 0], [0.9, 0.05], 0.4)
+        share, apart = _fit(values, match, cost, guess)
+        fit = _maximise(values, match, cost, share)
+        if not (apart and _agrees(fit, matched)):
+            return alone
+    return replace(fit, source="intensity" if matched is None else "intensity+match")
+
+
+def _fit(values: Array, match: Array, cost: Array, share: Array) -> tuple[Array, bool]:
+    """Fit the mixture from a first guess: each cell's share, and whether there are two classes."""
+    fit = _maximise(values, match, cost, share)
     for _ in range(200):
         last = share
-        fit = _maximise(values, match, cost, share, segmented=matched is not None)
         share = expit(_log_odds(fit, values, match, cost, sure=np.inf))
+        fit = _maximise(values, match, cost, share)
         if np.abs(share - last).max() < 1e-6:
             break
-    return fit if _two_classes(fit, share, segmented=matched is not None) else alone
+    smaller = min(float(share.sum()), float((1 - share).sum()))
+    return share, _separation(fit) >= _LEAST_SEPARATION and smaller >= _LEAST_CLASS
+
+
+def _agrees(fit: Calibration, matched: Array | None) -> bool:
+    return matched is None or fit.matched > fit.matched_by_chance + 0.2
+
+
+def _separation(fit: Calibration) -> float:
+    (m0, s0), (m1, s1) = fit.negative, fit.positive
+    return float(np.sqrt(2) * (m1 - m0) / np.hypot(s0, s1))
 
 
 def posterior(calibration: Calibration, values: Array, matched: Array | None, cost: Array) -> Array:
@@ -189,29 +216,27 @@ def posterior(calibration: Calibration, values: Array, matched: Array | None, co
     return expit(_log_odds(calibration, values, match, cost, sure=_SUREST))
 
 
-def _first_guess(value: Array) -> Array:
+def _two_heaps(value: Array) -> Array:
     from skimage.filters import threshold_otsu
 
     if value.min() == value.max():
         return np.full(value.size, 0.5)
-    return np.where(value > threshold_otsu(value), 0.9, 0.1)
+    return np.where(value > threshold_otsu(value), 0.99, 0.01)
 
 
-def _maximise(
-    value: Array, match: Array, cost: Array, share: Array, *, segmented: bool
-) -> Calibration:
+def _maximise(value: Array, match: Array, cost: Array, share: Array) -> Calibration:
     other = 1 - share
     (m0, s0), (m1, s1) = _normal(value, other), _normal(value, share)
     # No class is so narrow that all between both of them must belong to the wider one.
     least = max(0.15 * abs(m1 - m0), 0.1)
     told, yes = np.isfinite(match), match == 1
-    with_match = _mean(yes[told], share[told])
-    by_chance = _mean(yes[told], other[told])
+    with_match = _mean(yes[told], share[told]) if told.any() else 0.5
+    by_chance = _mean(yes[told], other[told]) if told.any() else 0.5
     reach = _mean(cost[yes], share[yes]) if yes.any() else 1.0
     return Calibration(
-        source="intensity+match" if segmented else "intensity",
-        matched=float(np.clip(with_match, 0.5, 0.98)),
-        matched_by_chance=float(np.clip(by_chance, 0.01, 0.4)),
+        source="intensity+match",
+        matched=float(np.clip(with_match, 0.5, 0.95)),
+        matched_by_chance=float(np.clip(by_chance, 0.03, 0.4)),
         reach=float(np.clip(reach, 0.001, 1.0)),
         negative=(m0, max(s0, least)),
         positive=(m1, max(s1, least)),
@@ -237,14 +262,6 @@ def _log_odds(fit: Calibration, value: Array, match: Array, cost: Array, *, sure
         ratio = np.log(s0 / s1) + ((v - m0) / s0) ** 2 / 2 - ((v - m1) / s1) ** 2 / 2
         intensity = np.clip(ratio + np.log(fit.part / (1 - fit.part)), -sure, sure)
     near = -np.log(fit.reach) - np.nan_to_num(cost) / fit.reach
-    yes = np.log(fit.matched / fit.matched_by_chance) + np.clip(near, -2 * _SUREST, _SUREST)
+    yes = np.clip(np.log(fit.matched / fit.matched_by_chance) + near, -_MATCH_SUREST, _MATCH_SUREST)
     no = np.log((1 - fit.matched) / (1 - fit.matched_by_chance))
     return intensity + np.select([match == 1, match == 0], [yes, no], 0.0)
-
-
-def _two_classes(fit: Calibration, share: Array, *, segmented: bool) -> bool:
-    (m0, s0), (m1, s1) = fit.negative, fit.positive
-    separation = np.sqrt(2) * (m1 - m0) / np.hypot(s0, s1)
-    smaller = min(float(share.sum()), float((1 - share).sum()))
-    agree = fit.matched > fit.matched_by_chance + 0.2 if segmented else True
-    return bool(separation >= _LEAST_SEPARATION and smaller >= _LEAST_CLASS and agree)
