@@ -12,7 +12,7 @@ import pandas as pd
 import zarr
 from gridwell.config.spots import row_letters, spot_name
 
-HOSTILE = "</script><b>x"
+HOSTILE = "</script><b class=evil>x\"&'"
 
 
 @dataclass(frozen=True)
@@ -365,7 +365,7 @@ def fake_screen(
                     "measured": value * 0.0092,
                     "normalised": value,
                     "n": int(rng.integers(30, 90)),
-                    "flags": "out_of_focus" if rng.random() < 0.02 else "",
+                    "flags": "out_of_focus" if rng.random() < 0.02 or line["spot"] == "B4" else "",
                 }
             )
         doses = sorted({s["concentration"] for s in spots if s["role"] == "sample"})

@@ -1,0 +1,151 @@
+"""Pictures of spots: which are shown, how bright, with which outlines."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import zarr
+from gridwell.report import images
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.report.fake import FakeSlide
+
+
+def spot(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "A1", "found": True, "flags": [], "role": "sample", "agent": "", "value": 1.0,
+        "concentration": None,
+    } | changes  # fmt: skip
+
+
+def plate() -> list[dict[str, Any]]:
+    spots = [spot(role="neg_ctrl") for _ in range(8)] + [spot(role="pos_ctrl") for _ in range(8)]
+    for agent in ("a", "b", "c"):
+        spots += [spot(agent=agent, concentration=float(dose)) for dose in range(1, 9)]
+    spots[20] |= {"flags": ["few_cells"]}
+    spots[30] |= {"flags": ["out_of_focus"]}
+    spots[35] |= {"found": False, "flags": ["not_found"]}
+    return spots
+
+
+def test_flagged_spots_controls_and_all_agents_are_shown() -> None:
+    spots = plate()
+    chosen = images.choose(spots, 16)
+    assert len(chosen) == len(set(chosen)) == 16
+    assert {20, 30} <= set(chosen)
+    assert 35 not in chosen
+    roles = [spots[i]["role"] for i in chosen]
+    assert roles.count("neg_ctrl") >= 2
+    assert roles.count("pos_ctrl") >= 2
+    samples = [spots[i] for i in chosen if spots[i]["agent"] and not spots[i]["flags"]]
+    assert {s["agent"] for s in samples} == {"a", "b", "c"}
+    assert len({s["concentration"] for s in samples}) >= 4
+
+
+def test_few_places_do_not_all_show_the_lowest_dose() -> None:
+    spots = [spot(agent=f"agent {k}", concentration=d) for k in range(16) for d in (1.0, 2.0, 3.0)]
+    chosen = images.choose(spots, 12)
+    assert len({spots[i]["concentration"] for i in chosen}) == 3
+
+
+def test_without_a_layout_values_are_spread_from_lowest_to_highest() -> None:
+    spots = [spot(role="", value=float(v)) for v in np.random.default_rng(1).permutation(100)]
+    values = sorted(spots[i]["value"] for i in images.choose(spots, 5))
+    assert values == [0.0, 25.0, 50.0, 74.0, 99.0]
+
+
+@given(st.integers(0, 40), st.integers(0, 30), st.integers(0, 30))
+def test_the_choice_is_never_longer_than_asked(most: int, flagged: int, clean: int) -> None:
+    spots = [spot(flags=["empty"]) for _ in range(flagged)] + [spot() for _ in range(clean)]
+    chosen = images.choose(spots, most)
+    assert len(chosen) == min(most, flagged + clean)
+    assert len(set(chosen)) == len(chosen)
+
+
+def decode(uri: str) -> np.ndarray:
+    raw = base64.b64decode(uri.split(",", 1)[1])
+    picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture
+
+
+def make_stack(path: Path, planes: np.ndarray, role: str = "nuclei") -> images.Stack:
+    group = zarr.open_group(path, mode="w")
+    n = len(planes)
+    samples = 3 if planes.ndim == 4 else 1
+    group.attrs["gridwell"] = {
+        "spots": [f"A{i + 1}" for i in range(n)],
+        "inside": [True] * n,
+        "pixel_size_um": 2.0,
+        "channels": [
+            {"channel": "c", "role": role, "samples": samples, "dtype": str(planes.dtype)}
+        ],
+    }
+    group.create_array("c", data=planes)
+    return images.Stack(path)
+
+
+def test_noise_of_a_channel_without_objects_stays_dark(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(500, 20, (6, 64, 64)).astype(np.uint16)
+    stack = make_stack(tmp_path / "s.zarr", noise)
+    black, white = images.contrast(stack, "c")
+    shown = decode(images.spot_picture(stack, 0, limits={"c": (black, white)}, labels={}).image)
+    assert shown[..., :3].max(axis=2).mean() < 60
+
+
+def test_a_spot_is_shown_in_the_colour_of_its_role_with_outlines_around_objects(
+    tmp_path: Path,
+) -> None:
+    plane = np.full((1, 250, 250), 100, np.uint16)
+    plane[0, 100:140, 60:120] = 4000
+    labels = np.zeros((1, 250, 250), np.uint32)
+    labels[0, 100:140, 60:120] = 7
+    stack = make_stack(tmp_path / "s.zarr", plane, role="live")
+    picture = images.spot_picture(stack, 0, limits={"c": (100, 4000)}, labels={"c": labels})
+    blue, green, red = decode(picture.image)[120, 90].astype(int)
+    assert green > 200
+    assert green > red + 80
+    assert green > blue + 80
+    alpha = decode(picture.outlines)[..., 3]
+    inside = np.zeros((250, 250), bool)
+    inside[100:140, 60:120] = True
+    inner = np.zeros_like(inside)
+    inner[101:139, 61:119] = True
+    assert np.array_equal(alpha > 0, inside & ~inner)
+    assert picture.bar_um == 100
+    assert picture.bar == pytest.approx(100 / (250 * 2.0))
+
+
+def test_large_spots_are_made_smaller(tmp_path: Path) -> None:
+    stack = make_stack(tmp_path / "s.zarr", np.zeros((1, 900, 600), np.uint16))
+    picture = images.spot_picture(stack, 0, limits={"c": (0, 1)}, labels={})
+    assert (picture.width, picture.height) == (320, 480)
+    assert picture.outlines == ""
+
+
+def test_a_colour_scan_is_shown_in_its_own_colours(tmp_path: Path) -> None:
+    planes = np.zeros((1, 240, 240, 3), np.uint8)
+    planes[..., 0], planes[..., 1] = 200, 80
+    stack = make_stack(tmp_path / "s.zarr", planes, role="colour")
+    shown = decode(images.spot_picture(stack, 0, limits={}, labels={}).image)
+    assert np.abs(shown[120, 120][::-1].astype(int) - [200, 80, 0]).max() <= 6
+
+
+def test_labels_and_stack_of_a_slide_open(viability: FakeSlide) -> None:
+    stack = images.Stack(viability.folder / "spots.zarr")
+    assert list(stack.colours()) == ["nuclei", "live", "dead"]
+    opened = images.open_labels({"live": viability.folder / "labels" / "live.zarr"})
+    assert opened["live"].shape[0] == len(stack.names) == 40
+
+
+def test_a_large_drawing_of_the_grid_is_made_smaller(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "g.png"), np.zeros((1000, 4000, 3), np.uint8))
+    uri, width, height = images.grid_picture(tmp_path / "g.png")
+    assert (width, height) == (1600, 400)
+    assert decode(uri).shape[:2] == (400, 1600)
