@@ -19,7 +19,7 @@ ROLE_COLOURS: dict[str, tuple[float, float, float]] = {
     "live": (0.10, 0.90, 0.35),
     "dead": (1.0, 0.15, 0.65),
 }
-SPARE_COLOURS = ((0.85, 0.85, 0.85), (1.0, 0.75, 0.1), (0.1, 0.85, 0.95), (1.0, 0.4, 0.2))
+SPARE_COLOURS = ((1.0, 0.75, 0.1), (0.1, 0.85, 0.95), (1.0, 0.4, 0.2), (0.85, 0.85, 0.85))
 
 # Outlines are lighter than the stain below them, so that both are seen.
 OUTLINES = {"nuclei": (150, 185, 255), "live": (130, 255, 160), "dead": (255, 140, 215)}

@@ -279,6 +279,7 @@ def dose_curve(
     measure: str,
     doses: tuple[float, float],
     values: tuple[float, float],
+    lowest: float,
     reference: float | None,
 ) -> Spec:
     """Draw spots, fitted curve with its band and EC50 with its interval for one agent.
@@ -295,6 +296,8 @@ def dose_curve(
         All groups of the screen, so that each has one colour and shape everywhere.
     doses, values
         Ranges of the axes.
+    lowest
+        Least value measured; the marks of EC50s stand below it.
     reference
         Level of the untreated controls, drawn as a dashed line.
     """
@@ -314,7 +317,7 @@ def dose_curve(
         "field": "value",
         "type": "quantitative",
         "scale": {"domain": list(values), "nice": False, "clamp": True, "zero": False},
-        "axis": {"title": measure, "tickCount": 5},
+        "axis": {"title": measure, "values": ticks(lowest, values[1])},
     }
     layers: list[Spec] = []
     if reference is not None:
@@ -402,6 +405,17 @@ def decades(doses: tuple[float, float]) -> list[float]:
         return list(doses)
     step = (last - first) // 6 + 1
     return [float(f"1e{power}") for power in range(first, last + 1, step)]
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers from `low` to `high`, four to eight of them."""
+    import math
+
+    rough = (high - low) / 5
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = size * min((1, 2, 5, 10), key=lambda factor: abs(factor * size - rough))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{k * step:.6g}") for k in range(first, last + 1)]
 
 
 def forest(

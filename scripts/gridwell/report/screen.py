@@ -98,7 +98,6 @@ def report_screen(
         study=study,
         cards=_cards(screen),
         warnings=_warnings(screen),
-        groups=_legend(screen.groups) if len(screen.groups) > 1 else [],
         parts=parts,
         table=_table(screen),
         help=[(c.label, c.help) for c in _columns(screen.fits) if c.help],
@@ -119,10 +118,13 @@ def _part(
     """Make the pictures of one number: studies that mix assays screen several."""
     assay, metric = key
     own = screen.only(assay, metric)
-    measure = _measure(own, metric)
+    alike = [name for _, name in screen.keys].count(metric) > 1 or metric == "value"
+    measure = _measure(own, f"{metric} ({assay})" if alike else metric)
+    drawn = set(_samples(own)["group"])
     return {
-        "assay": assay,
         "measure": measure,
+        "groups": [group for group in _legend(screen.groups) if group["key"] in drawn],
+        "controls": bool(own.spots["role"].isin(["neg_ctrl", "pos_ctrl"]).any()),
         "forests": _forests(charts, own, screen.groups),
         "agents": _agents(charts, own, screen.groups, measure),
         "ranked": _ranked(own),
@@ -219,7 +221,8 @@ def _warnings(screen: Screen) -> list[str]:
         said.append(
             f"The grid is uncertain on {words.join(unsure)}: spots may carry the wrong names."
         )
-    bare = [s for s in screen.slides if values.get((s, "n_neg_ctrl"), 1) == 0]
+    dosed = set(_samples(screen)["slide"])
+    bare = [s for s in screen.slides if s in dosed and values.get((s, "n_neg_ctrl"), 1) == 0]
     if bare:
         said.append(f"There are no negative controls on {words.join(bare)}.")
     return said
@@ -233,6 +236,7 @@ def _legend(groups: Sequence[str]) -> list[dict[str, str]]:
     """Colour and shape of each group, as an SVG path in a box of 14 px."""
     return [
         {
+            "key": group,
             "name": group or "no group",
             "colour": plots.group_colour(index),
             "path": plots.SHAPE_PATHS[plots.group_shape(index)],
@@ -275,7 +279,7 @@ def _agents(
     charts: Charts, screen: Screen, groups: Sequence[str], measure: Mapping[str, str]
 ) -> list[Agent]:
     samples = _samples(screen)
-    values = _value_range(screen, len(groups))
+    lowest, values = _value_range(screen)
     reference = {"percent_of_control": 100.0, "percent_inhibition": 0.0}.get(measure["how"])
     made = []
     for name in _agent_order(screen):
@@ -312,6 +316,7 @@ def _agents(
             measure=measure["short"],
             doses=(doses[0] / edge, doses[1] * edge),
             values=values,
+            lowest=lowest,
             reference=reference,
         )
         said = "; ".join(f"{line['group'] or 'all'}: EC50 {line['ec50']}" for line in lines)
@@ -361,15 +366,17 @@ def _numbers(spots: pd.DataFrame, unit: str) -> list[list[str]]:
     return rows
 
 
-def _value_range(screen: Screen, groups: int) -> tuple[float, float]:
-    """Range of the value axis of all curves: nearly all spots, and room for the EC50 marks."""
+def _value_range(screen: Screen) -> tuple[float, tuple[float, float]]:
+    """Least value to have a tick, and the range of the value axis with room for EC50 marks."""
     values = screen.spots["normalised"].dropna().astype(float)
     if values.empty:
-        return 0.0, 1.0
+        return 0.0, (0.0, 1.0)
     low, high = float(values.quantile(0.003)), float(values.quantile(0.997))
     low = min(0.0, low)
     span = high - low or 1.0
-    return low - (0.05 + 0.06 * min(groups, 6)) * span, high + 0.06 * span
+    marks = screen.fits[screen.fits["ec50"].notna()].groupby("agent").size().max()
+    room = 0.05 + 0.06 * min(0 if words.missing(marks) else int(marks), 6)
+    return low, (low - room * span, high + 0.06 * span)
 
 
 def _fit_line(row: Mapping[Any, Any], doses: tuple[float, float] | None) -> dict[str, str]:

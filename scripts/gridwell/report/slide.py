@@ -11,10 +11,12 @@ from typing import Any
 import pandas as pd
 
 from gridwell.config.columns import COLUMNS
+from gridwell.config.metric import parse_metric
 from gridwell.config.models import Config, ReportOptions, Slide
 from gridwell.report import images, methods, plots, tables, words
 from gridwell.report.page import Chart, Charts, write_page
 from gridwell.report.tables import Column
+from gridwell.screen.measured import measure_metric
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,14 @@ def report_slide(
     """
     assay = str(slide.assay)
     grid = json.loads(Path(grid_json).read_text(encoding="utf-8"))
+    stack = images.Stack(Path(spots_zarr))
     spots = _spots(Path(grid_csv), Path(spots_csv), layout)
+    spots, screened = _screened(spots, slide, config, instances, stack)
     charts = Charts()
     picture, width, height = images.grid_picture(Path(grid_png))
     rows = int(grid.get("rows") or 0)
     cols = int(grid.get("cols") or 0)
-    measures = _measures(assay, spots, config)
+    measures = _measures(assay, spots, config, screened)
     raw = _read_json(slide_json)
     write_page(
         Path(out),
@@ -109,10 +113,11 @@ def report_slide(
         maps=_maps(charts, spots, measures, (rows, cols)) if rows and cols else [],
         compositions=_compositions(charts, spots) if assay == "viability" else [],
         states=words.STATES,
-        calibration=_calibration(charts, spots) if assay == "colorimetry" else None,
+        calibration=_calibration(charts, spots, config) if assay == "colorimetry" else None,
         grid_image={"src": picture, "width": width, "height": height},
-        gallery=_gallery(spots, Path(spots_zarr), labels, assay, options.max_spots),
-        stains=_stains(Path(spots_zarr), labels),
+        gallery=_gallery(spots, stack, labels, assay, options.max_spots),
+        stains=_stains(stack, labels),
+        controls=bool(spots["role"].isin(["neg_ctrl", "pos_ctrl"]).any()),
         flagged=_flagged(spots),
         flag_counts=_flag_counts(spots),
         table=_table(spots, assay, slide.slide),
@@ -191,7 +196,27 @@ def _contents(layout: pd.DataFrame | None) -> pd.DataFrame | None:
     return content.drop(columns=empty)
 
 
-def _measures(assay: str, spots: pd.DataFrame, config: Config | None) -> list[Measure]:
+def _screened(
+    spots: pd.DataFrame,
+    slide: Slide,
+    config: Config | None,
+    instances: Mapping[str, Path],
+    stack: images.Stack,
+) -> tuple[pd.DataFrame, str]:
+    """Add the number that the study screens, where it is not yet a column; its name, or none."""
+    if config is None or config.screen.metric == "auto":
+        return spots, ""
+    roles = {channel["channel"]: channel["role"] for channel in stack.channels}
+    metric = parse_metric(config.screen.metric)
+    measured = measure_metric(metric, spots, slide.assay, instances, roles)
+    if measured is None or measured.name in spots:
+        return spots, ""
+    return spots.assign(**{measured.name: measured.value}), measured.name
+
+
+def _measures(
+    assay: str, spots: pd.DataFrame, config: Config | None, screened: str
+) -> list[Measure]:
     if assay == "viability":
         known = [
             Measure(
@@ -216,13 +241,17 @@ def _measures(assay: str, spots: pd.DataFrame, config: Config | None) -> list[Me
         ]
     elif assay == "colorimetry":
         unit = config.colour.unit if config else ""
-        metric = next((words.text(m) for m in spots.get("metric", []) if words.text(m)), "metric")
+        metric = f" ({config.colour.metric})" if config else ""
         known = [
-            Measure("swatch", "Measured colour", "The mean colour of the inside of each spot."),
+            Measure(
+                "swatch",
+                "Measured colour",
+                "The colour of the inside of each spot, against the background as white.",
+            ),
             Measure(
                 "value",
                 f"Value{f' ({unit})' if unit else ''}",
-                f"Computed from the colour ({metric}), calibrated where the layout says how.",
+                f"Computed from the colour{metric}, on the scale of the calibration spots if any.",
             ),
         ]
     else:
@@ -233,11 +262,8 @@ def _measures(assay: str, spots: pd.DataFrame, config: Config | None) -> list[Me
             for name in spots.columns
             if name.startswith("n_")
         ]
-        known += [
-            Measure(str(name), str(name), "Mean over the objects of a spot.")
-            for name in spots.columns
-            if "(" in str(name)
-        ]
+    if screened:
+        known.insert(0, Measure(screened, screened, "The number that this study screens."))
     return [m for m in known if m.name in spots.columns or m.name == "swatch"]
 
 
@@ -250,13 +276,11 @@ def _marks(spots: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def swatches(spots: pd.DataFrame) -> list[str | None]:
-    """Colours of spots as hex, from their mean red, green and blue (0..255)."""
-    top = spots[["red", "green", "blue"]].max().max()
-    scale = 255 if top <= 1.0 else 255 / 65535 if top > 255 else 1
+    """Colours of spots as hex, from their red, green and blue (0..255)."""
     return [
         None
-        if any(words.missing(v) for v in rgb)
-        else "#" + "".join(f"{min(255, max(0, round(v * scale))):02x}" for v in rgb)
+        if any(words.missing(part) for part in rgb)
+        else "#" + "".join(f"{min(255, max(0, round(part))):02x}" for part in rgb)
         for rgb in spots[["red", "green", "blue"]].itertuples(index=False, name=None)
     ]
 
@@ -283,7 +307,7 @@ def _maps(
     shown = list(measures)
     for index, measure in enumerate(shown):
         if measure.name == "swatch":
-            columns[f"m{index}"] = swatches(spots)
+            columns[f"m{index}"] = swatches(spots.where(spots["found"]))
         else:
             # A count of 0 where there is no spot is no measurement.
             columns[f"m{index}"] = spots[measure.name].where(spots["found"])
@@ -320,7 +344,7 @@ def _maps(
     small = plots.plate_step(rows, cols, 470, 440, 28)
     large = plots.plate_step(rows, cols, 1000, 560, 34)
     for index, measure in enumerate(shown):
-        step = large if index == 0 and large > 1.5 * small else small
+        step = large if index == 0 and (large > 1.5 * small or len(shown) == 1) else small
         colours = measure.name == "swatch"
         values = pd.Series(columns[f"m{index}"])
         spec = plots.plate_map(
@@ -507,27 +531,29 @@ def _compositions(charts: Charts, spots: pd.DataFrame) -> list[Chart]:
     return charts_made
 
 
-def _calibration(charts: Charts, spots: pd.DataFrame) -> Chart | None:
-    """Measured colour numbers over the known values of calibration spots."""
-    if "known" not in spots or "value" not in spots:
+def _calibration(charts: Charts, spots: pd.DataFrame, config: Config | None) -> Chart | None:
+    """Numbers computed from the colour of calibration spots over their known values."""
+    if "known" not in spots:
         return None
-    part = spots[spots["known"].notna() & spots["value"].notna()]
+    part = spots[spots["known"].notna() & spots["metric"].notna()]
     if len(part) < 2:
         return None
     table = pd.DataFrame(
         {
             "spot": part["spot"],
             "known": part["known"],
-            "measured": part["value"],
+            "measured": part["metric"],
             "colour": swatches(part),
         }
     )
-    spec = plots.calibration(charts.data(table), metric="measured value", known="known value")
-    return charts.add(spec, f"Measured over known value of {len(part)} calibration spots.")
+    unit = f", {config.colour.unit}" if config and config.colour.unit else ""
+    metric = config.colour.metric if config else "number of the colour"
+    spec = plots.calibration(charts.data(table), metric=metric, known=f"known value{unit}")
+    return charts.add(spec, f"Number of the colour over the known value, {len(part)} spots.")
 
 
 def _gallery(
-    spots: pd.DataFrame, stack_path: Path, labels: Mapping[str, Path], assay: str, most: int
+    spots: pd.DataFrame, stack: images.Stack, labels: Mapping[str, Path], assay: str, most: int
 ) -> list[dict[str, Any]]:
     value = {"viability": "viability", "colorimetry": "value"}.get(assay, "")
     if not value or value not in spots:
@@ -547,7 +573,6 @@ def _gallery(
     picks = images.choose(listed, most)
     if not picks:
         return []
-    stack = images.Stack(stack_path)
     position = {name: index for index, name in enumerate(stack.names)}
     picks = [pick for pick in picks if listed[pick]["name"] in position]
     limits = {channel: images.contrast(stack, channel) for channel in stack.colours()}
@@ -581,9 +606,8 @@ def _numbers(row: Mapping[Any, Any], assay: str) -> list[tuple[str, str]]:
     return [(str(n)[2:], words.plain(v)) for n, v in row.items() if str(n).startswith("n_")]
 
 
-def _stains(stack_path: Path, labels: Mapping[str, Path]) -> list[dict[str, str]]:
+def _stains(stack: images.Stack, labels: Mapping[str, Path]) -> list[dict[str, str]]:
     """Legend of the pictures: channels, their colours and whether they carry outlines."""
-    stack = images.Stack(stack_path)
     if stack.rgb() is not None and not labels:
         return []
     return [
@@ -629,7 +653,7 @@ _SHOWN_FIRST = (
     "value_high",
 )
 _SHOWN_LAST = ("replicate", "sample", "known", "flags")
-_NOT_SHOWN = ("row", "col", "x", "y", "concentration", "unit", "found", "score", "metric")
+_NOT_SHOWN = ("row", "col", "x", "y", "concentration", "unit", "found", "score")
 _HEADINGS = {
     "viability_low": "low",
     "viability_high": "high",
@@ -637,6 +661,7 @@ _HEADINGS = {
     "value_low": "low",
     "value_high": "high",
     "known": "Known value",
+    "metric": "Number of the colour",
     "n_orphan_live": "Live, no nucleus",
     "n_orphan_dead": "Dead, no nucleus",
 }

@@ -23,6 +23,11 @@ FLAGS = {
     "outside": "the position lies beyond the image",
     "merged": "the spot touches a neighbour",
     "combination": "several agents at once; no part of any curve",
+    "colourless": "a gray has no hue",
+    "out_of_range": "beyond the range of the calibration",
+    "no_white": "no light background to refer to; the colour is as recorded",
+    "calibration_failed": "the slide's calibration failed",
+    "calibration_not_monotone": "neighbouring levels of the calibration were pooled",
     "few_doses": "too few doses for a curve",
     "few_spots": "too few spots for a curve",
     "incomplete": "the doses tested show less than 80 % of the effect; the EC50 leans on a level "

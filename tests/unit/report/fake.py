@@ -310,7 +310,7 @@ def _colours(
             "red": rgb[:, 0],
             "green": rgb[:, 1],
             "blue": rgb[:, 2],
-            "metric": "hue",
+            "metric": 20 * ph,
             "value": ph + rng.normal(0, 0.1, n),
             "value_low": ph - 0.2,
             "value_high": ph + 0.2,

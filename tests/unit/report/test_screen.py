@@ -79,7 +79,7 @@ def test_several_assays_are_told_apart(tmp_path: Path) -> None:
         table.loc[other, ["assay", "metric"]] = ["objects", "n_nuclei"]
         table.to_csv(folder / f"{name}.csv", index=False)
     page = write(folder, tmp_path / "r.html")
-    for what in ("Dose response · viability, viability", "Dose response · objects, n_nuclei"):
+    for what in ("Dose response · viability", "Dose response · n_nuclei"):
         assert what in page.text
     points = [
         rows for rows in page.embedded()["datasets"].values() if rows and "written" in rows[0]

