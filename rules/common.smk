@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 REPOSITORY = Path(workflow.basedir)
 sys.path.insert(0, str(REPOSITORY / "scripts"))
@@ -15,20 +16,26 @@ sys.path.insert(0, str(REPOSITORY / "scripts"))
 from gridwell.config.errors import InputError
 from gridwell.config.models import Assay, Role
 from gridwell.config.study import load_study
-from gridwell.images.check import check_images
+from gridwell.images.check import TABLE, check_images
 from gridwell.images.reader import inspect
 from gridwell.versions.code import code_hash
 
 
 def read_study():
-    """Load and check the whole study; every mistake is told at once, before any job."""
+    """Load and check the whole study; every mistake is told at once, before any job.
+
+    An image that is damaged is told too, but stops only its own slide, in `ingest`.
+    """
     try:
         study = load_study(Path.cwd(), overrides=dict(config))
         # A job on a cluster node reads the study again, but not the headers of all images.
-        if workflow.is_main_process and (problems := check_images(study)):
-            raise InputError(problems)
+        problems = check_images(study) if workflow.is_main_process else []
+        if mistakes := [problem for problem in problems if problem.file == TABLE]:
+            raise InputError([*mistakes, *(p for p in problems if p.file != TABLE)])
     except InputError as error:
         raise WorkflowError(f"The study has mistakes:\n{error}") from None
+    for problem in problems:
+        logger.warning(f"A slide will fail: {problem}")
     return study
 
 
@@ -63,15 +70,8 @@ def slides_of(*assays):
 
 
 def segmented(slide):
-    """Channels of a slide in which objects are found, in the order of channels.tsv."""
-    if study.slides[slide].assay is Assay.COLORIMETRY:
-        return []
-    return [
-        channel.channel
-        for channel in study.channels[slide]
-        if channel.role not in {Role.GRID, Role.COLOUR}
-        and study.config.segment.of(channel.channel).method != "none"
-    ]
+    """Names of the slide's channels in which objects are found."""
+    return [channel.channel for channel in study.segmented(slide)]
 
 
 def channel_of(slide, role):

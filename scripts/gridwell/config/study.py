@@ -52,6 +52,8 @@ class Study:
         What people know of grids, by slide; slides without an override are absent.
     carriers
         Carriers in use by name.
+    lines
+        Line of channels.tsv that each (slide, channel) stands in, to tell of its mistakes.
     """
 
     root: Path
@@ -61,6 +63,7 @@ class Study:
     layouts: dict[str, pd.DataFrame]
     overrides: dict[str, GridOverride]
     carriers: dict[str, Carrier]
+    lines: dict[tuple[str, str], int]
 
     def path_of(self, channel: Channel) -> Path:
         """Image file of a channel; a relative path starts at the study."""
@@ -268,6 +271,7 @@ def _finished(draft: Draft, root: Path, config: Config, chosen: list[str] | None
         layouts={name: item.table for name, item in draft.layouts.items() if name in layouts},
         overrides={name: item for name, item in draft.grids.items() if name in slides},
         carriers={name: item for name, item in draft.carriers.items() if name in carriers},
+        lines={(item.slide, item.channel): line for line, item in draft.channels.items},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from gridwell.images.reader import ImageInfo, inspect
 if TYPE_CHECKING:
     from gridwell.config.study import Study
 
-_TABLE = "config/channels.tsv"
+TABLE = "config/channels.tsv"
 # Roles that need one kind of image; grid and other take both.
 _SAMPLES = {Role.NUCLEI: 1, Role.LIVE: 1, Role.DEAD: 1, Role.COLOUR: 3}
 
@@ -28,7 +29,8 @@ def check_images(study: Study) -> list[Problem]:
     -------
     problems
         Every image that is missing, unreadable, too large, of the wrong kind for its role, or
-        of another size than its slide; empty where all is well.
+        of another size than its slide; empty where all is well. What can be mended in
+        channels.tsv names that file and its row; damage names the image.
     """
     problems: list[Problem] = []
     for slide in study.slides:
@@ -37,15 +39,30 @@ def check_images(study: Study) -> list[Problem]:
         ingested = (study.root / "raw" / slide / "slide.json").exists()
         if ingested and not all(path.exists() for path in files.values()):
             continue
-        _, found = inspect_channels(channels, files, study.config.ingest.max_gigapixels)
-        problems.extend(found)
+        rows = {name: study.lines.get((slide, name)) for name in files}
+        budget = study.config.ingest.max_gigapixels
+        problems.extend(inspect_channels(channels, files, budget, rows)[1])
     return problems
 
 
 def inspect_channels(
-    channels: Sequence[Channel], files: Mapping[str, Path], max_gigapixels: float
+    channels: Sequence[Channel],
+    files: Mapping[str, Path],
+    max_gigapixels: float,
+    rows: Mapping[str, int | None] | None = None,
 ) -> tuple[dict[str, ImageInfo], list[Problem]]:
     """Read the headers of one slide's channels and compare them with each other.
+
+    Parameters
+    ----------
+    channels
+        Channels of the slide.
+    files
+        Image file of each channel, by name.
+    max_gigapixels
+        Largest declared size of a plane, in 10⁹ pixels.
+    rows
+        Line of each channel in channels.tsv, if known.
 
     Returns
     -------
@@ -56,6 +73,7 @@ def inspect_channels(
     """
     infos: dict[str, ImageInfo] = {}
     problems: list[Problem] = []
+    rows = rows or {}
     seen: set[Problem] = set()
     for channel in channels:
         path = files[channel.channel]
@@ -63,13 +81,27 @@ def inspect_channels(
             infos[channel.channel] = inspect(path, max_gigapixels, index=channel.index)
         except InputError as error:
             # One broken file that several channels share is one problem.
-            fresh = [p for p in error.problems if p not in seen]
+            told = [_placed(p, channel, path, rows.get(channel.channel)) for p in error.problems]
+            fresh = [problem for problem in told if problem not in seen]
             seen.update(fresh)
             problems.extend(fresh)
     for channel in channels:
         if channel.channel in infos:
-            problems.extend(_fits(channel, infos))
+            row = rows.get(channel.channel)
+            problems.extend(replace(problem, row=row) for problem in _fits(channel, infos))
     return infos, problems
+
+
+def _placed(problem: Problem, channel: Channel, path: Path, row: int | None) -> Problem:
+    """Name the row of channels.tsv where that is what has to be mended, not the image."""
+    name = f"{channel.slide}/{channel.channel}"
+    if problem.column == "index":
+        reason = f"{name}: {path.name} {problem.reason}"
+        return Problem(TABLE, reason, problem.remedy, row, "index", channel.index)
+    if not (path.exists() or path.is_symlink()):
+        reason = f"{name}: the image {problem.reason}"
+        return Problem(TABLE, reason, problem.remedy, row, "path", channel.path)
+    return problem
 
 
 def _fits(channel: Channel, infos: Mapping[str, ImageInfo]) -> list[Problem]:
@@ -87,7 +119,7 @@ def _fits(channel: Channel, infos: Mapping[str, ImageInfo]) -> list[Problem]:
         )
         problems.append(
             Problem(
-                _TABLE,
+                TABLE,
                 f"{name}: {info.path.name} is {found}, the role {channel.role} needs {needed}",
                 remedy,
                 column="role",
@@ -98,7 +130,7 @@ def _fits(channel: Channel, infos: Mapping[str, ImageInfo]) -> list[Problem]:
     if (info.width, info.height) != (first.width, first.height):
         problems.append(
             Problem(
-                _TABLE,
+                TABLE,
                 f"{name}: {info.path.name} is not of the size of channel {first_name}, "
                 f"{first.width} x {first.height}",
                 "All channels of a slide must cover the same field: correct path or index, or "

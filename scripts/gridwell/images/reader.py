@@ -289,7 +289,8 @@ def _check_index(path: Path, index: int, planes: int, others: Sequence[str] = ()
         remedy = f"Use {last}."
         if others:
             remedy += f" Other planes of the set are in {', '.join(others[:5])}: name those files."
-        raise _problem(path, f"holds {planes} plane{'s' * (planes > 1)}", remedy, index)
+        reason = f"holds {planes} plane{'s' * (planes > 1)}"
+        raise InputError(Problem(str(path), reason, remedy, column="index", value=index))
 
 
 # -- PNG and JPEG ------------------------------------------------------------------------------

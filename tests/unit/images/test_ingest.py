@@ -140,7 +140,7 @@ def test_failures_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
     assert len(found) == 3
     assert "cut off" in found[0]
-    assert "gone.tif: is not there" in found[1]
+    assert "S1/dead: the image is not there" in found[1]
     assert "holds 1 plane (found 3)" in found[2]
     assert not (tmp_path / "raw" / "S1").exists()
 
@@ -217,6 +217,11 @@ def study(root: Path, **slides: list[Channel]) -> Any:
         slides=dict.fromkeys(slides),
         channels={name: tuple(rows) for name, rows in slides.items()},
         path_of=lambda row: root / row.path,
+        lines={
+            (name, row.channel): line
+            for name, rows in slides.items()
+            for line, row in enumerate(rows, start=2)
+        },
     )
 
 
@@ -232,7 +237,16 @@ def test_check_images_lists_everything_at_once(tmp_path: Path) -> None:
             S3=[channel("nuclei", good)],
         )
     )
-    assert [p.reason for p in found] == ["is not an image", "is not there"]
+    assert [p.reason for p in found] == [
+        "is not an image",
+        "S1/nuclei: the image is not there",
+        "S1/live: the image is not there",
+    ]
+    assert [p.file for p in found] == [str(text), *["config/channels.tsv"] * 2]
+    assert [(p.row, p.column, p.value) for p in found[1:]] == [
+        (2, "path", "gone.tif"),
+        (3, "path", "gone.tif"),
+    ]
 
 
 def test_check_images_skips_what_is_in_the_study(tmp_path: Path) -> None:
