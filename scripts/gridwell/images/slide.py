@@ -18,7 +18,7 @@ from gridwell.config.files import whole
 from gridwell.config.models import TileOptions
 from gridwell.images import ngff
 from gridwell.images.reader import Plane, open_plane
-from gridwell.images.stores import create_array, halve, open_complete
+from gridwell.images.stores import arrays_of, create_array, halve, open_complete
 
 Pixels = NDArray[Any]
 
@@ -206,7 +206,7 @@ class SlideImage:
         self.path = path
         self.info: dict[str, Any] = dict(group.attrs["gridwell"])  # type: ignore[arg-type]
         self._channels = {c["channel"]: c for c in self.info["channels"]}
-        arrays = dict(group.arrays())
+        arrays = arrays_of(path, group)
         self._arrays = [arrays[name] for name in sorted(arrays, key=int)]
         self.levels = [2**level for level in range(len(self._arrays))]
 

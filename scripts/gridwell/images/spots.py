@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from gridwell.config.files import whole
 from gridwell.images.slide import SlideImage
-from gridwell.images.stores import create_array, open_complete
+from gridwell.images.stores import arrays_of, create_array, open_complete
 
 Pixels = NDArray[Any]
 
@@ -318,7 +318,7 @@ class SpotStack:
         self.channels: tuple[dict[str, Any], ...] = tuple(self.attributes["channels"])
         self.names = self.frame.spots
         self.inside: tuple[bool, ...] = tuple(self.attributes["inside"])
-        self._arrays = dict(group.arrays())
+        self._arrays = arrays_of(path, group)
 
     def shape(self, channel: str) -> tuple[int, ...]:
         """(n, h, w), or (n, h, w, 3) for an RGB channel."""

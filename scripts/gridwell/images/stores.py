@@ -73,9 +73,21 @@ def open_complete(path: Path, *, what: str, remedy: str) -> zarr.Group:
         if any(file.is_symlink() and not file.exists() for file in metadata):
             raise _not_fetched(path, what) from None
         raise InputError(Problem(str(path), f"holds no {what} of gridwell", remedy)) from None
-    for name, array in sorted(group.arrays()):
+    for name, array in arrays_of(path, group).items():
         check_complete(path / name, array, what=what, remedy=remedy)
     return group
+
+
+def arrays_of(path: Path, group: zarr.Group) -> dict[str, zarr.Array]:
+    """Arrays of the group at `path` by name, sorted.
+
+    Zarr's own listing warns of every other file, such as the time stamp that Snakemake leaves
+    in a directory output.
+    """
+    metadata = ".zarray" if group.metadata.zarr_format == 2 else "zarr.json"
+    names = sorted(file.parent.name for file in path.glob(f"*/{metadata}"))
+    found = {name: group[name] for name in names}
+    return {name: array for name, array in found.items() if isinstance(array, zarr.Array)}
 
 
 def check_complete(path: Path, array: zarr.Array, *, what: str, remedy: str) -> None:
