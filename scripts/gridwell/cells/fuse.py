@@ -120,7 +120,7 @@ def fuse_slide(
         _judge(stain)
     failed = {spot for path in labels.values() for spot in open_labels(path).attributes["failed"]}
     cells = _cell_table(stack.frame, tables, stains, options)
-    spots = _spot_table(stack, cells, tables, stains, focus, failed, options)
+    spots = _spot_table(stack, cells, tables, stains, focus=focus, failed=failed, options=options)
     write_parquet(cells_out, cells)
     write_csv(spots_out, spots)
     write_json(shifts_out, {stain.role: stain.facts() for stain in stains})
@@ -243,9 +243,9 @@ def _measure_pixels(
                     blocks["nuclei"][at - start],
                     images[stain.role][at - start],
                     body,
-                    _owners(stain, nuclei[at], at, body),
-                    _in_crop(stack.frame, at, stain.shifts[at]),
-                    mask,
+                    owner=_owners(stain, nuclei[at], at, body),
+                    shift=_in_crop(stack.frame, at, stain.shifts[at]),
+                    mask=mask,
                 )
                 order = np.searchsorted(names, nuclei[at]["label"].to_numpy())
                 stain.intensity.append(intensity[order])
@@ -336,7 +336,7 @@ def _cell_table(
     cells = pd.concat(spots, ignore_index=True)
     probabilities = cells[["p_live", "p_dead"]].to_numpy(np.float64)
     between = (probabilities > options.ambiguous) & (probabilities < 1 - options.ambiguous)
-    cells["ambiguous"] = between.any(axis=1)
+    cells["ambiguous"] = np.any(between, axis=1)
     return cells[[*CELL_COLUMNS, *(name for name in cells if name not in CELL_COLUMNS)]]
 
 
@@ -390,7 +390,8 @@ def _fill(values: Array, length: int) -> Array:
 def _states(live: Array, dead: Array) -> list[str | None]:
     names = np.array([["inactive", "dead"], ["live", "dying"]], dtype=object)
     states = names[(live > 0.5).astype(int), (dead > 0.5).astype(int)]
-    return list(np.where(np.isfinite(live) & np.isfinite(dead), states, None))
+    told = np.isfinite(live) & np.isfinite(dead)
+    return [str(state) if yes else None for state, yes in zip(states, told, strict=True)]
 
 
 def _features(table: pd.DataFrame, index: Array, role: str) -> pd.DataFrame:
@@ -410,6 +411,7 @@ def _spot_table(
     cells: pd.DataFrame,
     tables: Mapping[str, list[pd.DataFrame]],
     stains: list[_Stain],
+    *,
     focus: Array,
     failed: set[str],
     options: FuseOptions,

@@ -34,6 +34,7 @@ def stain_under(
     labels: Array,
     stain: Array,
     bodies: Array | None,
+    *,
     owner: Array,
     shift: Array,
     mask: Array,

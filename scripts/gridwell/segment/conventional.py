@@ -21,6 +21,10 @@ _RADIUS_REDUCED = 6
 # Prominence that a second centre needs to split an object: depth, and part of its own depth.
 _PROMINENCE = 0.2
 _PROMINENCE_PART = 0.12
+# Most passes of the second correction; without slopes one or two do.
+_PASSES = 6
+# An object that stands alone is real from this part of Otsu's threshold on.
+_FAINTEST = 0.2
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,12 @@ def segment_spot(
     valid = np.ones(image.shape, bool) if valid is None else valid
     flat, levels = correct_light(image, method, mask, valid, levels)
     foreground = _threshold(flat, method, levels, valid)
-    foreground = _fill_holes(foreground, np.pi / 4 * method.min_diameter**2)
+    foreground = _fill_holes(foreground, method)
     labels = (
         _split(foreground, flat - levels.base, method) if method.split else _components(foreground)
     )
+    if method.method == "local":
+        labels = _trim(labels, flat - levels.base, method)
     return _keep(labels, method, mask)
 
 
@@ -129,9 +135,16 @@ def correct_light(
     if method.background > 0:
         smooth -= _opening(smooth, method, valid)
     rough = levels.rough if levels else _background_level(smooth[inside], method)
-    if method.background > 0:
-        free = valid & (smooth < rough[0] + max(method.min_snr, 2.0) * rough[1])
-        smooth -= _planes(smooth, cv2.erode(free.astype(np.uint8), np.ones((3, 3))), method)
+    level, spread = rough
+    # Along a steep slope the rim clears step by step, each from the planes inside of it.
+    last = -1
+    for _ in range(_PASSES if method.background > 0 else 0):
+        free = (valid & (smooth < level + max(method.min_snr, 2.0) * spread)).astype(np.uint8)
+        count = cv2.countNonZero(free)
+        if count - last < 1e-4 * free.size:
+            break
+        smooth -= _planes(smooth, cv2.erode(free, np.ones((3, 3))), method)
+        level, last = 0.0, count
     return smooth, levels or measure_levels(smooth[inside], method, rough)
 
 
@@ -264,7 +277,7 @@ def _local(
         dark = _local_mean(flat, valid & ~inside, factor, size, levels.base)
         cut = dark + method.threshold * 0.5 * np.maximum(bright - dark, 0)
         inside = detected & (flat > cut)
-    return inside | _faint(flat, detected, inside, method, levels.base)
+    return inside | _faint(flat, detected, inside, method, levels)
 
 
 def _local_mean(flat: Array, members: Array, factor: int, size: int, default: float) -> Array:
@@ -279,9 +292,10 @@ def _local_mean(flat: Array, members: Array, factor: int, size: int, default: fl
 
 
 def _faint(
-    flat: Array, detected: Array, inside: Array, method: SegmentMethod, base: float
+    flat: Array, detected: Array, inside: Array, method: SegmentMethod, levels: Levels
 ) -> Array:
     """Give objects that stand alone, too faint for their neighbours' threshold, their own."""
+    least = levels.base + _FAINTEST * method.threshold * (levels.otsu - levels.base)
     count, parts = cv2.connectedComponents(detected.astype(np.uint8), connectivity=4)
     if count <= 1:
         return np.zeros_like(detected)
@@ -295,17 +309,19 @@ def _faint(
         above = value > cut[part]
         size = np.bincount(part[above], minlength=count)
         mean = np.bincount(part[above], value[above], count) / np.maximum(size, 1)
-        cut = base + method.threshold * 0.5 * (mean - base)
+        cut = levels.base + method.threshold * 0.5 * (mean - levels.base)
+    cut[mean < least] = np.inf
     faint = np.zeros(flat.size, bool)
     faint[at[value > cut[part]]] = True
     return faint.reshape(flat.shape)
 
 
-def _fill_holes(foreground: Array, largest: float) -> Array:
+def _fill_holes(foreground: Array, method: SegmentMethod) -> Array:
+    """Fill holes smaller than the smallest object; a gap between cells may be larger."""
     _, holes, stats, _ = cv2.connectedComponentsWithStats(
         (~foreground).astype(np.uint8), connectivity=4
     )
-    small = stats[:, cv2.CC_STAT_AREA] <= largest
+    small = stats[:, cv2.CC_STAT_AREA] <= np.pi / 4 * method.min_diameter**2
     small[0] = False
     for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
         small[edge] = False
@@ -343,21 +359,24 @@ def _split(foreground: Array, height: Array, method: SegmentMethod) -> Array:
     if count <= 1:
         return _components(foreground)
     basins = watershed(-depth, seeds, mask=foreground)
-    # A component without a seed cannot be: its deepest pixel is a maximum of its own.
-    return _merge_shallow(basins, depth, count, method.seed_distance)
+    # A small object beside a deeper one has no maximum of its own.
+    missed = foreground & (basins == 0)
+    basins = np.where(missed, _components(missed) + count, basins)
+    return _merge_shallow(basins, depth, seeds, method.seed_distance)
 
 
-def _merge_shallow(basins: Array, depth: Array, count: int, seed_distance: float) -> Array:
+def _merge_shallow(basins: Array, depth: Array, seeds: Array, seed_distance: float) -> Array:
     """Join basins that are parted by a shallow saddle or lie too near, highest saddle first."""
     first, second, saddle = _saddles(basins, depth)
     if first.size == 0:
         return basins
+    count = int(basins.max()) + 1
+    ys, xs = np.nonzero(seeds)
+    seed = seeds[ys, xs]
+    size = np.bincount(seed, minlength=count).clip(1)
+    at_y, at_x = np.bincount(seed, ys, count) / size, np.bincount(seed, xs, count) / size
     top = np.zeros(count)
-    np.maximum.at(top, basins.ravel(), depth.ravel())
-    ys, xs = np.nonzero((depth == top[basins]) & (basins > 0))
-    size = np.bincount(basins[ys, xs], minlength=count).clip(1)
-    at_y = np.bincount(basins[ys, xs], ys, count) / size
-    at_x = np.bincount(basins[ys, xs], xs, count) / size
+    top[seed] = depth[ys, xs]
     parent = np.arange(count)
 
     def root(index: int) -> int:
@@ -396,6 +415,21 @@ def _saddles(basins: Array, depth: Array) -> tuple[Array, Array, Array]:
     saddle = np.zeros(unique.size)
     np.maximum.at(saddle, inverse, height)
     return unique >> 32, unique & 0xFFFFFFFF, saddle
+
+
+def _trim(labels: Array, height: Array, method: SegmentMethod) -> Array:
+    """Cut the halo of bright objects: each keeps what is above half of its own mean height."""
+    at = np.flatnonzero(labels)
+    label, value = labels.ravel()[at], height.ravel()[at]
+    size = np.bincount(label).clip(1)
+    mean = np.bincount(label, value) / size
+    for _ in range(2):
+        above = value > 0.5 * method.threshold * mean[label]
+        size = np.bincount(label[above], minlength=mean.size).clip(1)
+        mean = np.bincount(label[above], value[above], mean.size) / size
+    kept = np.zeros(labels.size, bool)
+    kept[at[value > 0.5 * method.threshold * mean[label]]] = True
+    return np.where(_fill_holes(kept.reshape(labels.shape), method), labels, 0)
 
 
 def _disc(radius: int) -> Array:
