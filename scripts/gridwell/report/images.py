@@ -32,7 +32,7 @@ GRID_BYTES = 1_500_000
 
 @dataclass(frozen=True)
 class SpotPicture:
-    """A spot as shown: picture, outlines on top, size in pixels, length of the scale bar."""
+    """A spot: picture, outlines on top, size in pixels; length and colour of its scale bar."""
 
     image: str
     outlines: str
@@ -40,6 +40,7 @@ class SpotPicture:
     height: int
     bar: float
     bar_um: float
+    ink: str
 
 
 class Stack:
@@ -149,6 +150,7 @@ def spot_picture(
         height=size[1],
         bar=bar,
         bar_um=length,
+        ink="#000" if picture[-size[1] // 8 :, : size[0] // 3].mean() > 110 else "#fff",
     )
 
 

@@ -317,7 +317,7 @@ def dose_curve(
         "field": "value",
         "type": "quantitative",
         "scale": {"domain": list(values), "nice": False, "clamp": True, "zero": False},
-        "axis": {"title": measure, "values": ticks(lowest, values[1])},
+        "axis": {"title": measure, "values": ticks(lowest, values[1]), "labelOverlap": False},
     }
     layers: list[Spec] = []
     if reference is not None:
@@ -326,7 +326,9 @@ def dose_curve(
                 "data": {"name": points},
                 "transform": [{"sample": 1}],
                 "mark": {"type": "rule", "strokeDash": [3, 3], "color": "#9aa3ab"},
-                "encoding": {"y": {"datum": reference, "type": "quantitative"}},
+                "encoding": {
+                    "y": {"datum": reference} | {k: y[k] for k in ("type", "scale", "axis")}
+                },
             }
         )
     layers += [
@@ -415,7 +417,7 @@ def ticks(low: float, high: float) -> list[float]:
     size = 10.0 ** math.floor(math.log10(rough))
     step = size * min((1, 2, 5, 10), key=lambda factor: abs(factor * size - rough))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{k * step:.6g}") for k in range(first, last + 1)]
+    return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
 
 
 def forest(

@@ -502,7 +502,7 @@ def _plates(
     if values.empty:
         return []
     low, high = float(values.quantile(0.01)), float(values.quantile(0.99))
-    domain = (min(0.0, low), max(100.0, high) if measure["how"] != "none" else high)
+    domain = (low, high) if measure["how"] == "none" else (min(0.0, low), max(100.0, high))
     if domain[0] >= domain[1]:
         domain = (domain[0], domain[0] + 1)
     made = []
@@ -599,12 +599,15 @@ def _quality(screen: Screen) -> dict[str, Any]:
     names = list(dict.fromkeys(table["statistic"]))
     slides = list(dict.fromkeys(table["slide"]))
     main = [name for name in _MAIN_QUALITY if name in names]
+    dosed = set(_samples(screen)["slide"])
     rows = []
     for slide in slides:
         cells = []
         for name in main:
             value = values.get((slide, name))
             tone, reading = words.quality_reading(name, value)
+            if slide not in dosed and name != "grid_confidence":
+                tone, reading = "plain", "no doses on this slide"
             cells.append(
                 {"value": words.quality_value(name, value), "tone": tone, "reading": reading}
             )

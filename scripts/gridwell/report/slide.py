@@ -726,7 +726,7 @@ def _help(spots: pd.DataFrame, assay: str) -> list[tuple[str, str]]:
 def _objects(instances: Mapping[str, Path]) -> list[dict[str, str]]:
     """Objects of each channel in a few numbers."""
     rows = []
-    for channel, path in sorted(instances.items()):
+    for channel, path in instances.items():
         table = pd.read_parquet(path, columns=["area", "mean", "edge"])
         if table.empty:
             rows.append(

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from gridwell.report.slide import swatches
+from gridwell.config.models import Config, ReportOptions, ScreenOptions, Slide
+from gridwell.report.slide import report_slide, swatches
 
 from tests.unit.report.conftest import write_slide_report
 from tests.unit.report.fake import FakeSlide, fake_slide
@@ -120,3 +121,25 @@ def test_a_full_droplet_slide_stays_below_15_mb(tmp_path: Path) -> None:
     )
     out = write_slide_report(fake, tmp_path / "report.html", most=24)
     assert out.stat().st_size < 15e6
+
+
+def test_the_number_that_is_screened_is_mapped_first(tmp_path: Path) -> None:
+    fake = fake_slide(tmp_path / "s", rows=3, cols=4, side=48)
+    table = pd.read_csv(fake.folder / "spots.csv")
+    table[["slide", "spot", "row", "col", "x", "y", "n_nuclei", "flags"]].to_csv(
+        fake.folder / "spots.csv", index=False
+    )
+    report_slide(
+        Slide(slide="S01", assay="objects"),
+        study="Study",
+        out=tmp_path / "report.html",
+        options=ReportOptions(max_spots=0),
+        config=Config(screen=ScreenOptions(metric="mean(nuclei.area)")),
+        **fake.arguments(),
+    )
+    embedded = Page(tmp_path / "report.html").embedded()
+    assert embedded["charts"]["c0"]["title"]["text"] == "mean(nuclei.area)"
+    objects = pd.read_parquet(fake.folder / "instances" / "nuclei.parquet")
+    mean = objects.groupby("spot")["area"].mean()
+    shown = {row["spot"]: row["m0"] for row in embedded["datasets"]["d0"]}
+    assert shown["A1"] == pytest.approx(mean["A1"], rel=1e-6)
