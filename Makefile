@@ -30,7 +30,7 @@ $(VENV)/.dev: $(VENV)/.run
 
 demo/landing/.done: | $(VENV)/.run
 	@test ! -d demo || { chmod -R u+w demo; rm -rf demo; }
-	@$(BIN)/gridwell new demo
+	@$(BIN)/gridwell new demo >/dev/null
 	@$(BIN)/gridwell simulate --study demo
 	@touch $@
 
@@ -48,7 +48,7 @@ test: $(VENV)/.dev  ## run all tests
 # Snakemake lints the rules of a study, so there must be one.
 .cache/lint/landing/.done: | $(VENV)/.run
 	@rm -rf .cache/lint
-	@$(BIN)/gridwell new --plain .cache/lint
+	@$(BIN)/gridwell new --plain .cache/lint >/dev/null
 	@$(BIN)/gridwell simulate --study .cache/lint --size tiny
 	@touch $@
 
