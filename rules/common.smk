@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import re
 import sys
 from functools import cache
@@ -19,6 +20,11 @@ from gridwell.config.study import load_study
 from gridwell.images.check import TABLE, check_images
 from gridwell.images.reader import inspect
 from gridwell.versions.code import code_hash
+
+# One computation, one thread, in every job: the parallelism is over spots, and sums that are
+# split among threads would depend on how many there are.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
 
 
 def read_study():
@@ -98,7 +104,10 @@ def get_copies(wildcards):
     """File in raw/<slide> of each channel, where the landing folder was cleared since; else {}."""
     own = study.channels[wildcards.slide]
     description = Path("raw", wildcards.slide, "slide.json")
-    if all(study.path_of(channel).exists() for channel in own) or not description.exists():
+    if (
+        all(study.path_of(channel).exists() for channel in own)
+        or not description.exists()
+    ):
         return {}
     channels = json.loads(description.read_text())["channels"]
     return {channel["channel"]: channel["file"] for channel in channels}
@@ -145,6 +154,11 @@ def of_roles(output):
         return expand(output, slide=wildcards.slide, channel=channels)
 
     return get_files
+
+
+def get_shifts(wildcards):
+    fused = study.slides[wildcards.slide].assay is Assay.VIABILITY
+    return [rules.fuse.output.shifts] if fused else []
 
 
 def get_layouts(wildcards):

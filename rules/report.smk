@@ -9,6 +9,8 @@ rule report_slide:
         labels=of_channels(rules.segment.output.labels),
         instances=of_channels(rules.segment.output.instances),
         layout=get_layout,
+        slide=rules.ingest.output.slide,
+        shifts=get_shifts,
     output:
         html=report(
             "results/{slide}/report.html",
@@ -24,10 +26,9 @@ rule report_slide:
         mem_mb=memory(1500),
         runtime=minutes(15),
     params:
-        study=study.config.study,
         slide=lambda wildcards: study.slides[wildcards.slide].model_dump(mode="json"),
         channels=lambda wildcards: segmented(wildcards.slide),
-        options=options("report"),
+        config=study.config.model_dump(mode="json"),
         code=code("report_slide"),
     script:
         "../scripts/report_slide.py"
@@ -51,8 +52,8 @@ rule report_screen:
         mem_mb=memory(1500),
         runtime=minutes(15),
     params:
-        study=study.config.study,
         slides=list(study.slides),
+        config=study.config.model_dump(mode="json"),
         code=code("report_screen"),
     script:
         "../scripts/report_screen.py"

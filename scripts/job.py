@@ -1,18 +1,13 @@
-"""What every script does around its one call: threads, the log, mistakes told as messages."""
+"""What every script does around its one call: the log, and mistakes told as messages."""
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-# Before numpy is imported: one computation, one thread; the parallelism is over spots.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gridwell.config.layouts import read_layout
-from gridwell.config.models import ReportOptions, Slide
+from gridwell.config.models import Config, Slide
 from gridwell.report.slide import report_slide
 from job import running
 
@@ -11,9 +11,11 @@ if __name__ == "__main__":
     with running(snakemake):
         given, channels = snakemake.input, snakemake.params.channels
         layouts = [read_layout(Path(path)) for path in given.layout]
+        shifts = [Path(path) for path in given.shifts]
+        config = Config(**snakemake.params.config)
         report_slide(
             Slide(**snakemake.params.slide),
-            study=snakemake.params.study,
+            study=config.study,
             grid_json=Path(given.json),
             grid_csv=Path(given.csv),
             grid_png=Path(given.png),
@@ -23,5 +25,8 @@ if __name__ == "__main__":
             instances=dict(zip(channels, map(Path, given.instances), strict=True)),
             layout=layouts[0] if layouts else None,
             out=Path(snakemake.output.html),
-            options=ReportOptions(**snakemake.params.options),
+            options=config.report,
+            shifts_json=shifts[0] if shifts else None,
+            slide_json=Path(given.slide),
+            config=config,
         )
