@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binom, poisson
 
 from gridwell.config.models import Carrier, GridOptions, GridOverride
 from gridwell.grid import evidence
@@ -24,6 +25,13 @@ _SMALLEST_SURE = 48
 # Nats between two placements of a grid of known size that settle it.
 _DECISIVE = 6.0
 _DOUBT = 0.4
+# Chance below which a thinly filled edge is no accident.
+_CHANCE = 1e-3
+# Quality of fit below which there is no lattice to speak of.
+_NO_LATTICE = 0.05
+
+
+NOT_FOUND = "no lattice of spots was found; give rows, cols and three corners in an override"
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ def decide(
     doubts: list[tuple[float, str]] = []
     seen = extent
     wide = _Sides(cells, extent, pitch, spot, image_shape)
-    standard = _standard(extent.rows, extent.cols)
+    standard = _standard(seen.rows, seen.cols)
     row_range, rows_open = _axis(
         0, hits, cells, seen, odds, dims.rows, steps[1], _sizes(carrier, 0), anchors, doubts
     )
@@ -148,12 +156,17 @@ def decide(
     free_cols = dims.cols is None
     if free_rows or free_cols:
         _free_doubts(hits, cells, seen, wide, standard, dims, anchors, doubts)
-    if strays >= 2 and (free_rows or free_cols):
+        _outer_spots(hits, seen, odds, dims, doubts)
+    # Beside a common format seen whole, a few things that look like spots are debris.
+    few = _standard(seen.rows, seen.cols) and strays < 0.05 * seen.rows * seen.cols
+    if strays >= 2 and (free_rows or free_cols) and not few:
         doubts.append(
             (_DOUBT, f"{strays} spots show beside the grid: give rows and cols, or the carrier")
         )
     lines = _clipped_evidence(hits, cells, extent, odds)
     quality = _quality(hits, cells, seen, spot, rms, purity, alike, doubts)
+    if quality < _NO_LATTICE and not anchors:
+        return Verdict(None, reason=NOT_FOUND)
     known_axes = [a for a, n in (("row", dims.rows), ("col", dims.cols)) if n is None]
     sure = _edges_sure(lines, known_axes, anchors, doubts)
     confidence = quality * sure
@@ -378,6 +391,17 @@ def _larger_format(rows: int, cols: int) -> tuple[int, int] | None:
     return None
 
 
+def _larger_fits(seen: Extent, sides: _Sides) -> bool:
+    """Whether a larger common format, partly empty, would fit into the image."""
+    rows = seen.rows + int(sides.top + 0.2) + int(sides.bottom + 0.2)
+    cols = seen.cols + int(sides.left + 0.2) + int(sides.right + 0.2)
+    return any(
+        seen.rows <= r <= rows and seen.cols <= c <= cols and (r, c) != (seen.rows, seen.cols)
+        for a, b in FORMATS
+        for r, c in ((a, b), (b, a))
+    )
+
+
 def _free_doubts(
     hits: npt.NDArray[np.bool_],
     cells: Cells,
@@ -413,6 +437,14 @@ def _free_doubts(
             doubts.append(
                 (_DOUBT, f"a {word} inside is empty, so that outer ones may be: give {option}")
             )
+        if not standard and _thin_edge(inner if axis == 0 else inner.T):
+            doubts.append(
+                (
+                    _DOUBT,
+                    f"an outer {word} is only partly filled, so that further ones may be empty: "
+                    f"give {option}",
+                )
+            )
         if 2 * missing**across > 0.06:
             doubts.append(
                 (_DOUBT, f"so many spots are missing that a whole {word} may be: give {option}")
@@ -427,7 +459,7 @@ def _free_doubts(
                     )
                 )
         a, b = getattr(sides, low_side), getattr(sides, high_side)
-        if abs(a - b) >= 0.7 and not sure_format and not anchors:
+        if abs(a - b) >= 0.7 and not (sure_format and not _larger_fits(seen, sides)) and not anchors:
             large = low_side if a > b else high_side
             doubts.append(
                 (
@@ -436,6 +468,39 @@ def _free_doubts(
                     f"give {option}, or the carrier",
                 )
             )
+
+
+def _outer_spots(
+    hits: npt.NDArray[np.bool_],
+    seen: Extent,
+    odds: Odds,
+    dims: Dims,
+    doubts: list[tuple[float, str]],
+) -> None:
+    """Doubt a border beyond which single spots show on the lattice, unless debris explains them."""
+    rows, cols = slice(seen.row0, seen.row1 + 1), slice(seen.col0, seen.col1 + 1)
+    lines = (
+        (dims.rows, "above the first row", hits[max(seen.row0 - 2, 0) : seen.row0, cols]),
+        (dims.rows, "below the last row", hits[seen.row1 + 1 : seen.row1 + 3, cols]),
+        (dims.cols, "left of the first column", hits[rows, max(seen.col0 - 2, 0) : seen.col0]),
+        (dims.cols, "right of the last column", hits[rows, seen.col1 + 1 : seen.col1 + 3]),
+    )
+    for known, where, line in lines:
+        count = int(line.sum())
+        if known is None and count and poisson.sf(count - 1, odds.accident * line.size) < 0.05:
+            option = "rows" if "row" in where else "cols"
+            doubts.append((_DOUBT, f"a spot shows {where}: give {option}, or the carrier"))
+
+
+def _thin_edge(inner: npt.NDArray[np.bool_]) -> bool:
+    """Whether the first or last row shows fewer spots than chance explains, given the others."""
+    n = inner.shape[1]
+    for edge in (0, -1):
+        rest = np.delete(inner, edge, axis=0)
+        rate = (rest.sum() + 1) / (rest.size + 2)
+        if binom.cdf(int(inner[edge].sum()), n, float(rate)) < _CHANCE:
+            return True
+    return False
 
 
 def _clipped_evidence(

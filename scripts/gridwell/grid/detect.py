@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
+from scipy.stats import poisson
 
 from gridwell.config.models import Carrier, GridOptions, GridOverride
 from gridwell.config.spots import row_letters, spot_name
@@ -89,9 +90,7 @@ def detect_grid(
         return job.failed("the image is blank")
     found = search(gray, job.limits(options), options.polarity, dims)
     if found is None:
-        return job.failed(
-            "no lattice of spots was found; give rows, cols and corners in an override"
-        )
+        return job.failed(decide.NOT_FOUND)
     return _judged(job, gray, found, options)
 
 
@@ -181,7 +180,9 @@ def _admitted(crowd: dict[tuple[int, ...], int], polarity: int, basis: Basis, mo
     return crowd[key] <= most
 
 
-def weigh(image: Image, candidates: Candidates, built: Lattice, dims: Dims) -> Found | None:
+def weigh(
+    image: Image, candidates: Candidates, built: Lattice, dims: Dims, *, coarse: bool = True
+) -> Found | None:
     """Compare a lattice with the image: extent, odds, quality."""
     bounds = built.bounds
     basis = built.basis
@@ -198,7 +199,7 @@ def weigh(image: Image, candidates: Candidates, built: Lattice, dims: Dims) -> F
         if len(cols) * len(rows) > _MOST_NODES:
             return None
         nodes = built.predict(*np.meshgrid(cols, rows))
-        cells = evidence.weigh(image, nodes, basis, spot)
+        cells = evidence.weigh(image, nodes, basis, spot, coarse=coarse)
         if threshold is None:
             at = built.index - first
             threshold = max(0.2, 0.5 * float(np.median(cells.score[at[:, 1], at[:, 0]])))
@@ -277,6 +278,7 @@ def _explained(
 
 def polish(image: Image, found: Found, dims: Dims) -> Found:
     """Fit the lattice to the centres measured on the image, and judge it anew."""
+    found = weigh(image, found.candidates, found.lattice, dims, coarse=False) or found
     hits = (found.cells.score >= found.threshold) & found.cells.inside
     inside = np.zeros_like(hits)
     e = found.extent
@@ -290,7 +292,7 @@ def polish(image: Image, found: Found, dims: Dims) -> Found:
     measured = Candidates(
         centres, np.ones(len(centres)), found.candidates.sigma, found.candidates.polarity
     )
-    better = weigh(image, measured, again, dims)
+    better = weigh(image, measured, again, dims, coarse=False)
     if better is None or better.extent.rows < e.rows or better.extent.cols < e.cols:
         return found
     explained, within = _explained(found.candidates, better.extent.cut(better.cells.nodes), again.basis)
@@ -306,11 +308,15 @@ def polish(image: Image, found: Found, dims: Dims) -> Found:
 
 
 def _strays(image: Image, candidates: Candidates, found: Found) -> int:
-    """Candidates near the grid that look just like its spots but lie on no node of it."""
+    """Things beside the grid that look just like its spots, unless debris explains them.
+
+    Debris lies between the spots as well; only what is clearly more than that counts.
+    """
     inner = found.extent.cut(found.cells.nodes)
     basis = found.lattice.basis
     distance, _ = cKDTree(inner.reshape(-1, 2)).query(candidates.points)
-    near = (distance > 0.5 * basis.pitch) & (distance < 3.2 * max(np.hypot(*basis.u), np.hypot(*basis.v)))
+    reach = 3.2 * max(np.hypot(*basis.u), np.hypot(*basis.v))
+    near = (distance > 0.3 * basis.pitch) & (distance < reach)
     points = candidates.points[near]
     if not len(points):
         return 0
@@ -319,11 +325,25 @@ def _strays(image: Image, candidates: Candidates, found: Found) -> int:
     likeness = float(np.median(found.extent.cut(found.cells.likeness)[found.extent.cut(hits)]))
     alike = (
         cells.inside
-        & (cells.likeness > 0.85 * likeness)
-        & (cells.contrast > 0.5)
-        & (cells.contrast < 2.0)
+        & (cells.likeness > 0.75 * likeness)
+        & (cells.contrast > 0.4)
+        & (cells.contrast < 2.5)
+    )[0]
+    hull = cv2.convexHull(inner.reshape(-1, 2).astype(np.float32))
+    depth = np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in points])
+    beside = int((alike & (depth < -0.45 * basis.pitch)).sum())
+    between = int((alike & (depth > 0)).sum())
+    grown = cv2.contourArea(
+        cv2.convexHull(
+            np.concatenate([hull + (dx * reach, dy * reach) for dx in (-1, 1) for dy in (-1, 1)])
+            .clip(0, (image.shape[1], image.shape[0]))
+            .astype(np.float32)
+        )
     )
-    return int(alike.sum())
+    area = max(cv2.contourArea(hull), basis.pitch**2)
+    # About half of the debris between the spots runs into them and goes unseen.
+    expected = (between + 0.1) * 2 * max(grown - area, 0.0) / area
+    return beside if poisson.sf(beside - 1, expected) < 0.02 else 0
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,17 @@ def alternation(image: Image, nodes: Array, basis: Basis) -> float:
     return least
 
 
-def weigh(image: Image, nodes: Array, basis: Basis, spot: Template) -> Cells:
+def _window(dy: int, dx: int) -> tuple[slice, slice]:
+    """Part of a cell that the template covers when moved by dy, dx samples."""
+    return (
+        slice(_SLIP + dy, _SLIP + dy + _INNER),
+        slice(_SLIP + dx, _SLIP + dx + _INNER),
+    )
+
+
+def weigh(
+    image: Image, nodes: Array, basis: Basis, spot: Template, *, coarse: bool = False
+) -> Cells:
     """Compare every position with the template.
 
     Parameters
@@ -204,6 +214,8 @@ def weigh(image: Image, nodes: Array, basis: Basis, spot: Template) -> Cells:
         Vectors of the lattice.
     spot
         Template.
+    coarse
+        Search the centre on every second sample only: enough to compare lattices.
     """
     shape = nodes.shape[:2]
     flat = nodes.reshape(-1, 2)
@@ -221,26 +233,28 @@ def weigh(image: Image, nodes: Array, basis: Basis, spot: Template) -> Cells:
     if power <= 0:
         zero = np.zeros(shape)
         return Cells(nodes, inside.reshape(shape), zero, zero, np.zeros((*shape, 2)))
-    k = unit.astype(np.float32).ravel()
     shifts = [
         (dy, dx)
         for dy in range(-_SLIP, _SLIP + 1)
         for dx in range(-_SLIP, _SLIP + 1)
-        if dy * dy + dx * dx <= _SLIP**2
+        if dy * dy + dx * dx <= _SLIP**2 and (not coarse or (dy % 2 == 0 and dx % 2 == 0))
     ]
     lookup = {s: i for i, s in enumerate(shifts)}
-    product = np.empty((len(shifts), len(flat)))
-    norm = np.empty_like(product)
-    for i, (dy, dx) in enumerate(shifts):
-        part = cells[:, _SLIP + dy : _SLIP + dy + _INNER, _SLIP + dx : _SLIP + dx + _INNER]
-        part = part.reshape(len(flat), -1)
-        product[i] = part @ k
-        norm[i] = np.sqrt(np.maximum(part.var(axis=1) * part.shape[1], 1e-12))
+    windows = [_window(dy, dx) for dy, dx in shifts]
+    bank = np.zeros((len(shifts), _SIDE, _SIDE), np.float32)
+    for placed, window in zip(bank, windows, strict=True):
+        placed[window] = unit
+    product = (bank.reshape(len(shifts), -1) @ cells.reshape(len(flat), -1).T).astype(np.float64)
     near = np.array([dy * dy + dx * dx <= 9 for dy, dx in shifts])
     best = np.argmax(np.where(near[:, None], product, -np.inf), axis=0)
     each = np.arange(len(flat))
     contrast = product[best, each] / power
-    likeness = product[best, each] / (norm[best, each] * np.sqrt(power))
+    norm = np.ones(len(flat))
+    for i in np.unique(best):
+        these = best == i
+        norm[these] = cells[these][:, *windows[i]].reshape(int(these.sum()), -1).std(axis=1)
+    norm = np.maximum(norm * _INNER, 1e-6)
+    likeness = product[best, each] / (norm * np.sqrt(power))
     where = np.array(shifts, np.float64)[best]
     sub = where[:, ::-1].copy()
     for axis, step in ((0, (0, 1)), (1, (1, 0))):

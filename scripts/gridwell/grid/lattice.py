@@ -504,17 +504,16 @@ def _line_gaps(points: Array, lattice: Lattice, axis: int) -> dict[int, tuple[fl
     vector = basis.u if axis == 0 else basis.v
     along = points[lattice.member] @ (vector / np.hypot(*vector))
     line, other = lattice.index[:, axis], lattice.index[:, 1 - axis]
-    lines = np.unique(line)
-    at = {(int(o), int(k)): a for o, k, a in zip(other, line, along, strict=True)}
+    lines, at_line = np.unique(line, return_inverse=True)
+    others, at_other = np.unique(other, return_inverse=True)
+    position = np.full((len(others), len(lines)), np.nan)
+    position[at_other, at_line] = along
     raw: dict[int, tuple[float, int]] = {}
-    for before, here in zip(lines[:-1], lines[1:], strict=True):
-        steps = [
-            a - at[o, int(before)]
-            for (o, k), a in sorted(at.items())
-            if k == here and (o, int(before)) in at
-        ]
+    for n in range(1, len(lines)):
+        steps = position[:, n] - position[:, n - 1]
+        steps = steps[np.isfinite(steps)]
         if len(steps) >= 2:
-            raw[int(here)] = (float(np.median(steps)), int(here - before))
+            raw[int(lines[n])] = (float(np.median(steps)), int(lines[n] - lines[n - 1]))
     single = [gap for gap, jump in raw.values() if jump == 1]
     if len(single) < 3:
         return {}
