@@ -150,7 +150,9 @@ class SegmentMethod(Options):
         "(the channel is measured under the objects of others, not segmented).",
     )
     sigma: Annotated[float, Field(ge=0, le=20)] = Field(
-        default=1.0, description="Gaussian smoothing before the threshold, in pixels."
+        default=1.0,
+        description="Gaussian smoothing before the threshold, in pixels; 0.5 for cells of less "
+        "than 6 pixels.",
     )
     background: Annotated[int, Field(ge=0, le=2000)] = Field(
         default=50,
@@ -175,7 +177,9 @@ class SegmentMethod(Options):
         default=True, description="Split touching objects by a distance-transform watershed."
     )
     seed_distance: Annotated[float, Field(ge=1, le=500)] = Field(
-        default=4.0, description="Least distance between the centres of two objects, in pixels."
+        default=4.0,
+        description="Least distance between the centres of two objects, in pixels; about half of "
+        "an object's diameter.",
     )
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from gridwell.config.models import SegmentMethod
+from gridwell.segment.conventional import segment_spot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
-
-from gridwell.config.models import SegmentMethod
-from gridwell.segment.conventional import segment_spot
 
 METHOD = SegmentMethod()
 

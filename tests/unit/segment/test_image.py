@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-
 from gridwell.config.errors import InputError
 from gridwell.config.models import SegmentMethod
 from gridwell.segment.conventional import Levels, segment_spot

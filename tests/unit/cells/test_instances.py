@@ -1,0 +1,152 @@
+"""A channel's objects: on the slide, in order, whatever the number of processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gridwell.cells.instances as module
+import numpy as np
+import pandas as pd
+import pytest
+from gridwell.cells.instances import COLUMNS, segment_channel
+from gridwell.cells.objects import summarise_objects
+from gridwell.config.models import SegmentMethod, SegmentOptions
+from gridwell.images.labels import open_labels
+from gridwell.images.spots import open_spots
+from scipy.spatial import cKDTree
+
+from tests.unit.cells.simulate import Scene, draw
+
+SCENE = Scene(rows=2, cols=3, cells=30, angle=4.0, empty=(4,))
+
+
+def segment(folder: Path, channel: str = "nuclei", threads: int = 1, name: str = "") -> Path:
+    out = folder / f"{channel}{name}.parquet"
+    segment_channel(
+        folder / "spots.zarr",
+        channel,
+        labels_out=folder / f"{channel}{name}.zarr",
+        instances_out=out,
+        options=SegmentOptions(channels={"dead": SegmentMethod(method="none")}),
+        threads=threads,
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("slide")
+    draw(SCENE, folder / "spots.zarr").to_parquet(folder / "truth.parquet")
+    segment(folder)
+    return folder
+
+
+def test_cells_are_found_where_they_are_on_the_slide(folder: Path) -> None:
+    table = pd.read_parquet(folder / "nuclei.parquet")
+    truth = pd.read_parquet(folder / "truth.parquet")
+    other = ["mean_live", "ring_live", "mean_dead", "ring_dead"]
+    assert list(table.columns) == [*COLUMNS, *other]
+    assert table["label"].dtype == np.int64
+    assert table["edge"].dtype == bool
+    assert abs(len(table) - len(truth)) <= 3
+    for spot, found in table.groupby("spot"):
+        true = truth[truth["spot"] == spot]
+        away, _ = cKDTree(true[["x", "y"]]).query(found[["x", "y"]])
+        assert np.median(away) < 0.3
+        assert found["label"].tolist() == list(range(1, len(found) + 1))
+
+
+def test_labels_and_table_agree(folder: Path) -> None:
+    table = pd.read_parquet(folder / "nuclei.parquet")
+    labels = open_labels(folder / "nuclei.zarr")
+    stack = open_spots(folder / "spots.zarr")
+    assert labels.shape == stack.shape("nuclei")
+    assert labels.attributes["failed"] == {}
+    for at, spot in enumerate(stack.names):
+        rows = table[table["spot"] == spot]
+        areas = np.bincount(labels.read(at, at + 1).ravel())[1:]
+        assert areas.tolist() == rows["area"].tolist()
+
+
+def test_directions_are_those_of_the_slide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bar(image: np.ndarray, *_: object, **__: object) -> np.ndarray:
+        labels = np.zeros(image.shape, np.uint32)
+        labels[100:104, 80:130] = 1
+        return labels
+
+    monkeypatch.setattr(module, "segment_spot", bar)
+    table = pd.read_parquet(segment(folder, name="-bar"))
+    assert table["orientation"].to_numpy() == pytest.approx(SCENE.angle, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_bytes_do_not_depend_on_the_number_of_processes(folder: Path) -> None:
+    segment(folder, threads=2, name="-two")
+    one, two = (folder / f"nuclei{name}.parquet" for name in ("", "-two"))
+    assert one.read_bytes() == two.read_bytes()
+    stores = [folder / f"nuclei{name}.zarr" for name in ("", "-two")]
+    files = [sorted(p.relative_to(s) for p in s.rglob("*") if p.is_file()) for s in stores]
+    assert files[0] == files[1]
+    assert all((stores[0] / f).read_bytes() == (stores[1] / f).read_bytes() for f in files[0])
+
+
+def test_a_spot_that_fails_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    draw(SCENE, tmp_path / "spots.zarr")
+    honest, calls = module.segment_spot, []
+
+    def fails_once(image: np.ndarray, *args: object, **options: object) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == 2:
+            raise FloatingPointError("no such luck")
+        return honest(image, *args, **options)
+
+    monkeypatch.setattr(module, "segment_spot", fails_once)
+    table = pd.read_parquet(segment(tmp_path))
+    assert set(table["spot"]) == {"A1", "A3", "B1", "B3"}
+    labels = open_labels(tmp_path / "nuclei.zarr")
+    assert labels.attributes["failed"] == {"A2": "FloatingPointError: no such luck"}
+    assert labels.read(1, 2).max() == 0
+    assert "A2" in caplog.text
+    summarise_objects(
+        tmp_path / "spots.zarr",
+        {"nuclei": tmp_path / "nuclei.parquet"},
+        {"nuclei": tmp_path / "nuclei.zarr"},
+        spots_out=tmp_path / "spots.csv",
+    )
+    spots = pd.read_csv(tmp_path / "spots.csv").set_index("spot")
+    assert spots["flags"].fillna("").to_dict() == {
+        "A1": "", "A2": "failed", "A3": "", "B1": "", "B2": "empty", "B3": "",
+    }  # fmt: skip
+    assert spots["n_nuclei"].isna().tolist() == [False, True, False, False, False, False]
+    assert spots.loc["B2", "n_nuclei"] == 0
+
+
+def test_a_channel_that_is_not_segmented_has_a_table_without_rows(folder: Path) -> None:
+    table = pd.read_parquet(segment(folder, "dead"))
+    assert len(table) == 0
+    assert list(table.columns[: len(COLUMNS)]) == list(COLUMNS)
+
+
+def test_counts_of_objects(folder: Path) -> None:
+    for channel in ("live", "nuclei"):
+        segment(folder, channel)
+    paths = {
+        kind: {name: folder / f"{name}.{kind}" for name in ("live", "nuclei")}
+        for kind in ("parquet", "zarr")
+    }
+    summarise_objects(
+        folder / "spots.zarr",
+        paths["parquet"],
+        paths["zarr"],
+        spots_out=folder / "spots.csv",
+        min_cells=20,
+    )
+    spots = pd.read_csv(folder / "spots.csv")
+    head = ["slide", "spot", "row", "col", "x", "y", "n_nuclei", "n_live", "flags"]
+    assert list(spots.columns) == head
+    for channel in ("live", "nuclei"):
+        table = pd.read_parquet(paths["parquet"][channel])
+        assert spots[f"n_{channel}"].sum() == len(table)
+    assert spots["flags"].fillna("").tolist() == ["", "", "", "", "empty", ""]
