@@ -77,7 +77,9 @@ def measure(
     around = image.ravel()[ring_at]
     size = np.bincount(ring_index, minlength=names.size)
     median, _ = _ranks(ring_index, around, size)
-    table["background"] = np.where(size > 0, median, _spot_background(labels, image, mask))
+    if (size == 0).any():
+        median[size == 0] = _spot_background(labels, image, mask)
+    table["background"] = median
     table["edge"] = np.isin(names, _touching(labels, mask))
     for name, other in others.items():
         under = np.bincount(index, other.ravel()[at], names.size) / counts

@@ -118,7 +118,9 @@ def fuse_slide(
     _correct_bleed(*stains)
     for stain in stains:
         _judge(stain)
-    failed = {spot for path in labels.values() for spot in open_labels(path).attributes["failed"]}
+    failed = {
+        spot for path in labels.values() for spot in open_labels(path).attributes.get("failed", {})
+    }
     cells = _cell_table(stack.frame, tables, stains, options)
     spots = _spot_table(stack, cells, tables, stains, focus=focus, failed=failed, options=options)
     write_parquet(cells_out, cells)

@@ -49,7 +49,7 @@ def summarise_objects(
         groups = dict(iter(table.groupby("spot")))
         tables = [groups.get(spot, table.iloc[:0]) for spot in spots["spot"]]
         count = np.array([len(each) for each in tables])
-        lost = open_labels(labels[channel]).attributes["failed"]
+        lost = open_labels(labels[channel]).attributes.get("failed", {})
         bad = spots["spot"].isin(list(lost)).to_numpy()
         spots[f"n_{channel}"] = pd.array(count, "Int64")
         spots.loc[bad, f"n_{channel}"] = pd.NA
