@@ -32,15 +32,20 @@ def read_study():
 
     An image that is damaged is told too, but stops only its own slide, in `ingest`.
     """
-    try:
-        study = load_study(Path.cwd(), overrides=dict(config))
+    damaged = []
+
+    def wrong_in_table(study):
         # A job on a cluster node reads the study again, but not the headers of all images.
         problems = check_images(study) if workflow.is_main_process else []
-        if mistakes := [problem for problem in problems if problem.file == TABLE]:
-            raise InputError([*mistakes, *(p for p in problems if p.file != TABLE)])
+        damaged.extend(problem for problem in problems if problem.file != TABLE)
+        return [problem for problem in problems if problem.file == TABLE]
+
+    try:
+        study = load_study(Path.cwd(), dict(config), also=wrong_in_table)
     except InputError as error:
-        raise WorkflowError(f"The study has mistakes:\n{error}") from None
-    for problem in problems:
+        mistakes = [*error.problems, *damaged]
+        raise WorkflowError(f"The study has mistakes:\n{InputError(mistakes)}") from None
+    for problem in damaged:
         logger.warning(f"A slide will fail: {problem}")
     return study
 

@@ -111,9 +111,7 @@ def _check(options: argparse.Namespace) -> int:
     from gridwell.config.study import load_study
     from gridwell.images.check import check_images
 
-    study = load_study(options.study)
-    if problems := check_images(study):
-        raise InputError(problems)
+    study = load_study(options.study, also=check_images)
     channels = sum(map(len, study.channels.values()))
     print(f"{options.study}: no mistakes; {len(study.slides)} slides, {channels} channels")
     return 0

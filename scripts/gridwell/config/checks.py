@@ -44,9 +44,11 @@ def check_draft(draft: Draft) -> None:
             _check_override(draft, slide, draft.grids[slide.slide])
     _check_layouts(draft)
     _check_units(draft)
+    metric = _parsed_metric(draft)
     if draft.config is not None:
         _check_segment(draft, draft.config)
-        _check_metric(draft, draft.config)
+        if metric is not None:
+            _check_metric(draft, draft.config, metric)
 
 
 def _check_slide_names(draft: Draft) -> None:
@@ -272,7 +274,7 @@ def _check_layouts(draft: Draft) -> None:
     for _, slide in draft.slides.items:
         layout = draft.layouts.get(slide.layout or "")
         extent, by = _extent(draft, slide)
-        if layout is None or layout.problems or (str(slide.layout), extent) in told:
+        if layout is None or (str(slide.layout), extent) in told:
             continue
         told.add((str(slide.layout), extent))
         spots = zip(layout.table["row"], layout.table["col"], strict=True)
@@ -350,13 +352,23 @@ def _check_segment(draft: Draft, config: Config) -> None:
         )
 
 
-def _check_metric(draft: Draft, config: Config) -> None:
-    text = config.screen.metric
+def _parsed_metric(draft: Draft) -> Metric | None:
+    """The screened metric, also of a configuration that is wrong elsewhere."""
+    text: Any = draft.config.screen.metric if draft.config else None
+    for options in (draft.document.options, draft.command_line) if draft.config is None else ():
+        section = options.get("screen")
+        text = section.get("metric", text) if isinstance(section, dict) else text
+    if not isinstance(text, str):
+        return None
     try:
-        metric = parse_metric(text)
+        return parse_metric(text)
     except ValueError as error:
         draft.wrong_option(_METRIC, "is no number of a spot", str(error), text)
-        return
+        return None
+
+
+def _check_metric(draft: Draft, config: Config, metric: Metric) -> None:
+    text = config.screen.metric
     if metric.column == "auto" or not draft.slides.items or not draft.channels.items:
         return
     if draft.lines_with_problems(SLIDES) or draft.lines_with_problems(CHANNELS):

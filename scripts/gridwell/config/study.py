@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_origin
@@ -74,7 +74,11 @@ class Study:
         return segmented(self.slides[slide].assay, self.channels[slide], self.config)
 
 
-def load_study(root: Path, overrides: Mapping[str, Any] | None = None) -> Study:
+def load_study(
+    root: Path,
+    overrides: Mapping[str, Any] | None = None,
+    also: Callable[[Study], list[Problem]] | None = None,
+) -> Study:
     """Read and check all files of a study's config/.
 
     Parameters
@@ -85,11 +89,14 @@ def load_study(root: Path, overrides: Mapping[str, Any] | None = None) -> Study:
         Options of the command line (Snakemake's ``--config``), which win over config.yaml.
         Its key ``slides`` (a list, or names joined by commas) restricts the study to these
         slides; everything is checked all the same.
+    also
+        A further check, such as `gridwell.images.check.check_images`. It gets what of the study
+        could be read even where there are mistakes, so that all are told together.
 
     Raises
     ------
     InputError
-        With all mistakes of all files. Whether image files exist is not checked here.
+        With all mistakes of all files. Whether image files exist is left to `also`.
     """
     root = Path(root)
     if not (root / "config").is_dir():
@@ -113,9 +120,11 @@ def load_study(root: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     _read_overrides(draft, root)
     check_draft(draft)
     chosen = _chosen(draft, wanted)
-    if draft.problems or draft.config is None:
-        raise InputError(draft.problems)
-    return _finished(draft, root, draft.config, chosen)
+    study = _finished(draft, root, draft.config or Config(), chosen)
+    problems = [*draft.problems, *(also(study) if also else [])]
+    if problems:
+        raise InputError(problems)
+    return study
 
 
 def _read_config(draft: Draft, root: Path) -> None:
@@ -170,11 +179,11 @@ def _read_sheet(
 
 def _read_carriers(draft: Draft) -> None:
     known = carrier_names()
-    for line, slide in draft.slides.items:
-        name = slide.carrier
+    for line, cells in draft.slides.rows:
+        name = cells.get("carrier")
         if name in known:
             draft.carriers.setdefault(name, load_carrier(name))
-        elif name is not None:
+        elif name:
             draft.wrong(
                 SLIDES,
                 "is no known carrier",
@@ -188,9 +197,9 @@ def _read_carriers(draft: Draft) -> None:
 def _read_layouts(draft: Draft, root: Path) -> None:
     folder = root / LAYOUTS
     there = sorted(path.name for path in folder.glob("*") if not path.is_dir())
-    for line, slide in draft.slides.items:
-        name = slide.layout
-        if name is None or name in draft.layouts:
+    for line, cells in draft.slides.rows:
+        name = cells.get("layout")
+        if not name or name in draft.layouts:
             continue
         if name in there:
             draft.layouts[name] = parse_layout(folder / name, f"{LAYOUTS}/{name}")
@@ -255,7 +264,7 @@ def _chosen(draft: Draft, wanted: object) -> list[str] | None:
 
 
 def _finished(draft: Draft, root: Path, config: Config, chosen: list[str] | None) -> Study:
-    """The study of a draft without mistakes, with all slides or those chosen."""
+    """The study of a draft, with all slides that could be read or those chosen."""
     slides = {
         slide.slide: slide
         for _, slide in draft.slides.items
