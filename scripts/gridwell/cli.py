@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except InputError as error:
-        print(f"gridwell {options.name}: {error}", file=sys.stderr)
+        count = len(error.problems)
+        head = f"gridwell {options.name}: " + (f"{count} mistakes\n" if count > 1 else "")
+        print(f"{head}{error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
