@@ -104,7 +104,7 @@ def decide(
     rms: float,
     purity: float,
     alike: float,
-    strays: int,
+    strays: tuple[int, int],
     steps: tuple[tuple[int, ...], tuple[int, ...]],
     carrier: Carrier | None,
 ) -> Verdict:
@@ -132,7 +132,7 @@ def decide(
         Template, scatter around the nodes (pitches), part of the candidates explained, likeness
         of every second spot to the others.
     strays
-        Things near the grid that look like its spots but lie on no node.
+        Things that look like spots but lie on no node: beside the grid, and inside it.
     steps
         Columns and rows that begin a block, in the indices of the cells.
     carrier
@@ -158,10 +158,15 @@ def decide(
         _free_doubts(hits, cells, seen, wide, standard, dims, anchors, doubts)
         _outer_spots(hits, seen, odds, dims, doubts)
     # Beside a common format seen whole, a few things that look like spots are debris.
-    few = _standard(seen.rows, seen.cols) and strays < 0.05 * seen.rows * seen.cols
-    if strays >= 2 and (free_rows or free_cols) and not few:
+    beside, between = strays
+    few = standard and beside < 0.05 * seen.rows * seen.cols
+    if beside >= 2 and (free_rows or free_cols) and not few:
         doubts.append(
-            (_DOUBT, f"{strays} spots show beside the grid: give rows and cols, or the carrier")
+            (_DOUBT, f"{beside} spots show beside the grid: give rows and cols, or the carrier")
+        )
+    if between >= 0.25 * max(seen.cut(hits).sum(), 8):
+        doubts.append(
+            (_DOUBT, f"{between} things between the spots look just like them: give pitch")
         )
     lines = _clipped_evidence(hits, cells, extent, odds)
     quality = _quality(hits, cells, seen, spot, rms, purity, alike, doubts)
@@ -433,6 +438,8 @@ def _free_doubts(
             continue
         word, option, low_side, high_side = _NAMES[axis]
         across = seen.cols if axis == 0 else seen.rows
+        if (seen.rows if axis == 0 else seen.cols) < 3:
+            doubts.append((_DOUBT, f"fewer than 3 {option} show: give {option}"))
         if not inner.any(axis=1 - axis).all() and not standard:
             doubts.append(
                 (_DOUBT, f"a {word} inside is empty, so that outer ones may be: give {option}")
@@ -459,7 +466,11 @@ def _free_doubts(
                     )
                 )
         a, b = getattr(sides, low_side), getattr(sides, high_side)
-        if abs(a - b) >= 0.7 and not (sure_format and not _larger_fits(seen, sides)) and not anchors:
+        if (
+            abs(a - b) >= 0.7
+            and not (sure_format and not _larger_fits(seen, sides))
+            and not anchors
+        ):
             large = low_side if a > b else high_side
             doubts.append(
                 (

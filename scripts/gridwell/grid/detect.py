@@ -121,7 +121,7 @@ class Found:
     purity: float
     alike: float
     quality: float
-    strays: int = 0
+    strays: tuple[int, int] = (0, 0)
 
 
 def search(image: Image, limits: Limits, polarity: str, dims: Dims) -> Found | None:
@@ -295,7 +295,9 @@ def polish(image: Image, found: Found, dims: Dims) -> Found:
     better = weigh(image, measured, again, dims, coarse=False)
     if better is None or better.extent.rows < e.rows or better.extent.cols < e.cols:
         return found
-    explained, within = _explained(found.candidates, better.extent.cut(better.cells.nodes), again.basis)
+    explained, within = _explained(
+        found.candidates, better.extent.cut(better.cells.nodes), again.basis
+    )
     purity = float(explained[within].mean()) if within.any() else 0.0
     accident = found.odds.accident
     return replace(
@@ -307,10 +309,11 @@ def polish(image: Image, found: Found, dims: Dims) -> Found:
     )
 
 
-def _strays(image: Image, candidates: Candidates, found: Found) -> int:
-    """Things beside the grid that look just like its spots, unless debris explains them.
+def _strays(image: Image, candidates: Candidates, found: Found) -> tuple[int, int]:
+    """Things that look just like spots but lie on no node: beside the grid, and inside it.
 
-    Debris lies between the spots as well; only what is clearly more than that counts.
+    Debris lies between the spots as well; beside the grid, only what is clearly more than
+    that counts.
     """
     inner = found.extent.cut(found.cells.nodes)
     basis = found.lattice.basis
@@ -319,7 +322,7 @@ def _strays(image: Image, candidates: Candidates, found: Found) -> int:
     near = (distance > 0.3 * basis.pitch) & (distance < reach)
     points = candidates.points[near]
     if not len(points):
-        return 0
+        return 0, 0
     cells = evidence.weigh(image, points[None], basis, found.template)
     hits = (found.cells.score >= found.threshold) & found.cells.inside
     likeness = float(np.median(found.extent.cut(found.cells.likeness)[found.extent.cut(hits)]))
@@ -343,7 +346,7 @@ def _strays(image: Image, candidates: Candidates, found: Found) -> int:
     area = max(cv2.contourArea(hull), basis.pitch**2)
     # About half of the debris between the spots runs into them and goes unseen.
     expected = (between + 0.1) * 2 * max(grown - area, 0.0) / area
-    return beside if poisson.sf(beside - 1, expected) < 0.02 else 0
+    return beside if poisson.sf(beside - 1, expected) < 0.02 else 0, between
 
 
 @dataclass(frozen=True)
@@ -628,4 +631,3 @@ def _blocks(
         for r0, r1 in zip(edges_y, edges_y[1:], strict=False)
         for c0, c1 in zip(edges_x, edges_x[1:], strict=False)
     )
-

@@ -174,7 +174,7 @@ def alternation(image: Image, nodes: Array, basis: Basis) -> float:
     """
     least = 1.0
     for axis in (0, 1):
-        if nodes.shape[axis] < 3:
+        if nodes.shape[axis] < 2:
             continue
         means = []
         for start in (0, 1):

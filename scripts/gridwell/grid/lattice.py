@@ -469,7 +469,7 @@ def _split_at_steps(points: Array, lattice: Lattice) -> Lattice:
     found: list[list[int]] = []
     for axis in (0, 1):
         gaps = _line_gaps(points, lattice, axis)
-        shift = {line: 0 for line in gaps}
+        shift = dict.fromkeys(gaps, 0)
         steps = []
         known = lattice.steps_x if axis == 0 else lattice.steps_y
         moved = 0
@@ -477,7 +477,9 @@ def _split_at_steps(points: Array, lattice: Lattice) -> Lattice:
         for n, line in enumerate(lines):
             gap, jump = gaps[line]
             calm = all(
-                abs(gaps[m][0] - gaps[m][1]) < 0.1 for m in lines[max(n - 1, 0) : n + 2] if m != line
+                abs(gaps[m][0] - gaps[m][1]) < 0.1
+                for m in lines[max(n - 1, 0) : n + 2]
+                if m != line
             )
             edge = n < 1 or len(lines) - n < 2
             if line in known:

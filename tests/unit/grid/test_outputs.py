@@ -1,0 +1,102 @@
+"""The files of a grid: read back, by QuPath's rules, and the same bytes twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from gridwell.config.errors import InputError
+from gridwell.config.models import GridOptions
+from gridwell.grid.detect import detect_grid
+from gridwell.grid.model import COLUMNS, Grid, read_grid
+from gridwell.grid.outputs import write_grid
+
+from tests.unit.grid.synth import render
+
+FILES = ("grid.json", "grid.csv", "grid.geojson", "grid.png")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Grid, Path]:
+    out = tmp_path_factory.mktemp("grid")
+    made = render(6, 8, angle=4, missing=0.2, shape="square")
+    grid = detect_grid(made.image, scale=2.0, options=GridOptions())
+    for folder in ("one", "two"):
+        write_grid(grid, made.image, 2.0, out / folder, "S01")
+    return grid, out
+
+
+def test_same_bytes_twice(written: tuple[Grid, Path]) -> None:
+    _, out = written
+    for name in FILES:
+        assert (out / "one" / name).read_bytes() == (out / "two" / name).read_bytes()
+
+
+def test_grid_is_read_back(written: tuple[Grid, Path]) -> None:
+    grid, out = written
+    again = read_grid(out / "one" / "grid.json", out / "one" / "grid.csv")
+    assert again.to_json("S01") == grid.to_json("S01")
+    assert tuple(again.table.columns) == COLUMNS
+    assert (again.table["found"] == grid.table["found"]).all()
+    assert again.table["x"].to_numpy() == pytest.approx(grid.table["x"].to_numpy(), abs=0.001)
+    assert list(again.table["spot"][:9]) == [f"A{k}" for k in range(1, 9)] + ["B1"]
+
+
+def test_frame_holds_every_position(written: tuple[Grid, Path]) -> None:
+    grid, _ = written
+    frame = grid.frame("S01", 1.5)
+    assert (frame.rows, frame.cols, len(frame.x)) == (6, 8, 48)
+    assert frame.spots[9] == "B2"
+    assert sum(frame.found) == grid.found
+
+
+def test_geojson_follows_qupath(written: tuple[Grid, Path]) -> None:
+    grid, out = written
+    data = json.loads((out / "one" / "grid.geojson").read_text())
+    assert data["type"] == "FeatureCollection"
+    assert len(data["features"]) == 48
+    for feature, spot in zip(data["features"], grid.table.itertuples(), strict=True):
+        assert feature["properties"]["objectType"] == "annotation"
+        assert feature["properties"]["name"] == spot.spot
+        assert feature["properties"]["isMissing"] is not bool(spot.found)
+        assert len(feature["properties"]["classification"]["color"]) == 3
+        ring = np.array(feature["geometry"]["coordinates"][0])
+        assert (ring[0] == ring[-1]).all()
+        assert ring[:-1].mean(axis=0) == pytest.approx((spot.x + 0.5, spot.y + 0.5), abs=0.01)
+
+
+def test_picture_shows_found_and_not_found(written: tuple[Grid, Path]) -> None:
+    _, out = written
+    picture = cv2.imread(str(out / "one" / "grid.png"))
+    assert picture is not None
+    assert 1000 < max(picture.shape) < 1800
+    near = np.abs(picture.astype(int) - (115, 158, 0)).max(axis=-1) < 40
+    far = np.abs(picture.astype(int) - (0, 94, 213)).max(axis=-1) < 40
+    assert near.sum() > 500
+    assert far.sum() > 50
+
+
+def test_failed_grids_are_written_too(tmp_path: Path) -> None:
+    blank = np.zeros((200, 300), np.uint8)
+    grid = detect_grid(blank, scale=1.0, options=GridOptions())
+    write_grid(grid, blank, 1.0, tmp_path, "S02")
+    again = read_grid(tmp_path / "grid.json", tmp_path / "grid.csv")
+    assert (again.status, again.rows, again.found) == ("failed", 0, 0)
+    with pytest.raises(InputError, match="no grid"):
+        again.frame("S02")
+
+
+def test_files_that_do_not_belong_together_are_refused(
+    written: tuple[Grid, Path], tmp_path: Path
+) -> None:
+    _, out = written
+    table = (out / "one" / "grid.csv").read_text().splitlines()
+    (tmp_path / "grid.csv").write_text("\n".join(table[:-1]) + "\n")
+    with pytest.raises(InputError, match="every position"):
+        read_grid(out / "one" / "grid.json", tmp_path / "grid.csv")
+    (tmp_path / "grid.json").write_text("[]")
+    with pytest.raises(InputError, match="not a grid"):
+        read_grid(tmp_path / "grid.json", out / "one" / "grid.csv")
