@@ -25,7 +25,7 @@ sys.path.insert(0, str(REPOSITORY / "scripts"))
 from gridwell.config.errors import InputError  # noqa: E402
 from gridwell.grid.slide import detect_on_image  # noqa: E402
 
-# Sizes from the sources' own descriptions, for images without a truth file; the others are told as unknown.
+# Sizes by the sources' own descriptions, for images without a truth file; others are unknown.
 SIZES = {"pyphe_1536": (32, 48)}
 SKIPPED = ("image_labels", "Mask_")
 
