@@ -144,10 +144,28 @@ def decide(
     wide = _Sides(cells, extent, pitch, spot, image_shape)
     standard = _standard(seen.rows, seen.cols)
     row_range, rows_open = _axis(
-        0, hits, cells, seen, odds, dims.rows, steps[1], _sizes(carrier, 0), anchors, doubts
+        0,
+        hits,
+        cells=cells,
+        seen=seen,
+        odds=odds,
+        wanted=dims.rows,
+        steps=steps[1],
+        sizes=_sizes(carrier, 0),
+        anchors=anchors,
+        doubts=doubts,
     )
     col_range, cols_open = _axis(
-        1, hits, cells, seen, odds, dims.cols, steps[0], _sizes(carrier, 1), anchors, doubts
+        1,
+        hits,
+        cells=cells,
+        seen=seen,
+        odds=odds,
+        wanted=dims.cols,
+        steps=steps[0],
+        sizes=_sizes(carrier, 1),
+        anchors=anchors,
+        doubts=doubts,
     )
     extent = Extent(row_range[0], row_range[1], col_range[0], col_range[1])
     if extent.rows < 1 or extent.cols < 1:
@@ -155,7 +173,16 @@ def decide(
     free_rows = dims.rows is None
     free_cols = dims.cols is None
     if free_rows or free_cols:
-        _free_doubts(hits, cells, seen, wide, standard, dims, anchors, doubts)
+        _free_doubts(
+            hits,
+            cells,
+            seen=seen,
+            sides=wide,
+            standard=standard,
+            dims=dims,
+            anchors=anchors,
+            doubts=doubts,
+        )
         _outer_spots(hits, seen, odds, dims, doubts)
     # Beside a common format seen whole, a few things that look like spots are debris.
     beside, between = strays
@@ -169,7 +196,9 @@ def decide(
             (_DOUBT, f"{between} things between the spots look just like them: give pitch")
         )
     lines = _clipped_evidence(hits, cells, extent, odds)
-    quality = _quality(hits, cells, seen, spot, rms, purity, alike, doubts)
+    quality = _quality(
+        hits, cells, seen=seen, spot=spot, rms=rms, purity=purity, alike=alike, doubts=doubts
+    )
     if quality < _NO_LATTICE and not anchors:
         return Verdict(None, reason=NOT_FOUND)
     known_axes = [a for a, n in (("row", dims.rows), ("col", dims.cols)) if n is None]
@@ -202,6 +231,7 @@ _NAMES = (("row", "rows", "top", "bottom"), ("column", "cols", "left", "right"))
 def _axis(
     axis: int,
     hits: npt.NDArray[np.bool_],
+    *,
     cells: Cells,
     seen: Extent,
     odds: Odds,
@@ -224,8 +254,13 @@ def _axis(
     if wanted is None:
         return (low, high), False
 
+    gain = float(np.log(odds.occupied / odds.accident))
+
     def value(first: int) -> float:
-        return sum(_line(axis, k, hits, cells, seen, odds) for k in range(first, first + wanted))
+        # Empty lines cost nothing: where fewer lines show than there are, some are empty for a
+        # reason, and lines half outside the image must not win by having fewer positions.
+        spots = (_count(axis, k, hits, seen) for k in range(first, first + wanted))
+        return gain * sum(spots)
 
     if count > wanted:
         starts = list(range(low, high - wanted + 2))
@@ -255,7 +290,7 @@ def _axis(
     best = starts[ranked[0]]
     if count > wanted:
         dropped = [k for k in range(low, high + 1) if not best <= k < best + wanted]
-        if any(_line(axis, k, hits, cells, seen, odds) > 3 for k in dropped):
+        if any(_line(axis, k, hits, cells=cells, seen=seen, odds=odds) > 3 for k in dropped):
             doubts.append((_DOUBT, f"{count} {option} show, {wanted} are expected: check {option}"))
     close = [s for s, v in zip(starts, values, strict=True) if v > max(values) - _DECISIVE]
     if len(close) > 1:
@@ -295,13 +330,20 @@ def _anchored(
 
 
 def _line(
-    axis: int, k: int, hits: npt.NDArray[np.bool_], cells: Cells, seen: Extent, odds: Odds
+    axis: int, k: int, hits: npt.NDArray[np.bool_], *, cells: Cells, seen: Extent, odds: Odds
 ) -> float:
     if not 0 <= k < hits.shape[axis]:
         return 0.0
     part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
     at = (k, part) if axis == 0 else (part, k)
     return odds.line(hits[at], cells.inside[at])
+
+
+def _count(axis: int, k: int, hits: npt.NDArray[np.bool_], seen: Extent) -> int:
+    if not 0 <= k < hits.shape[axis]:
+        return 0
+    part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
+    return int(hits[(k, part) if axis == 0 else (part, k)].sum())
 
 
 def _in_image(axis: int, k: int, cells: Cells, seen: Extent) -> bool:
@@ -410,6 +452,7 @@ def _larger_fits(seen: Extent, sides: _Sides) -> bool:
 def _free_doubts(
     hits: npt.NDArray[np.bool_],
     cells: Cells,
+    *,
     seen: Extent,
     sides: _Sides,
     standard: bool,
@@ -418,7 +461,7 @@ def _free_doubts(
     doubts: list[tuple[float, str]],
 ) -> None:
     """Doubts that only arise where rows or columns are inferred."""
-    inner = seen.cut(hits)
+    inner: npt.NDArray[np.bool_] = seen.cut(hits).astype(bool)
     total = seen.rows * seen.cols
     missing = float((total - inner.sum() + 1) / (total + 2))
     sure_format = standard and total >= _SMALLEST_SURE and dims.rows is None and dims.cols is None
@@ -456,15 +499,15 @@ def _free_doubts(
             doubts.append(
                 (_DOUBT, f"so many spots are missing that a whole {word} may be: give {option}")
             )
-        for side in (low_side, high_side):
-            if not sides.closed[side] and not sure_format and not sides.framed:
-                doubts.append(
-                    (
-                        _DOUBT,
-                        f"the image ends at the {side} of the grid, where more {option} may "
-                        f"follow: give {option}, or the carrier",
-                    )
-                )
+        doubts += [
+            (
+                _DOUBT,
+                f"the image ends at the {side} of the grid, where more {option} may follow: "
+                f"give {option}, or the carrier",
+            )
+            for side in (low_side, high_side)
+            if not sides.closed[side] and not sure_format and not sides.framed
+        ]
         a, b = getattr(sides, low_side), getattr(sides, high_side)
         if (
             abs(a - b) >= 0.7
@@ -534,6 +577,7 @@ def _clipped_evidence(
 def _quality(
     hits: npt.NDArray[np.bool_],
     cells: Cells,
+    *,
     seen: Extent,
     spot: Template,
     rms: float,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -155,7 +156,7 @@ def search(image: Image, limits: Limits, polarity: str, dims: Dims) -> Found | N
         worth = share**0.5 * full**0.5 * (1 - built.rms / 0.25) * len(built.member) ** 0.15
         fitted.append((worth, number, candidates, built))
     fitted.sort(key=lambda item: (-item[0], item[1]))
-    weighed = []
+    weighed: list[Found] = []
     crowd = {}
     for _, _, candidates, built in fitted:
         if len(weighed) >= _WEIGHED:
@@ -189,7 +190,7 @@ def weigh(
     members = built.predict(*built.index.T)
     spot = evidence.template(image, members, basis, candidates.polarity)
     accident = _accident(image, candidates, built)
-    threshold = None
+    threshold = 0.0
     odds = Odds(0.7, accident)
     for _ in range(6):
         ring = (_ring(dims.rows, bounds[3] - bounds[2]), _ring(dims.cols, bounds[1] - bounds[0]))
@@ -200,7 +201,7 @@ def weigh(
             return None
         nodes = built.predict(*np.meshgrid(cols, rows))
         cells = evidence.weigh(image, nodes, basis, spot, coarse=coarse)
-        if threshold is None:
+        if not threshold:
             at = built.index - first
             threshold = max(0.2, 0.5 * float(np.median(cells.score[at[:, 1], at[:, 0]])))
         hits = (cells.score >= threshold) & cells.inside
@@ -222,7 +223,7 @@ def weigh(
     if extent.rows < 2 or extent.cols < 2:
         return None
     kept = extent.cut(hits)
-    inner = extent.cut(nodes)
+    inner = extent.cut(nodes).astype(np.float64)
     explained, within = _explained(candidates, inner, basis)
     purity = float(explained[within].mean()) if within.any() else 0.0
     likeness = float(np.median(extent.cut(cells.likeness)[kept])) if kept.any() else 0.0
@@ -250,7 +251,7 @@ def _ring(wanted: int | None, span: int) -> int:
     return RING if wanted is None else int(np.clip(wanted - span, RING, 60))
 
 
-def _strong(candidates: Candidates, like: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+def _strong(candidates: Candidates, like: Array) -> npt.NDArray[np.bool_]:
     strong: npt.NDArray[np.bool_] = candidates.strength >= 0.4 * np.median(like)
     return strong
 
@@ -296,7 +297,7 @@ def polish(image: Image, found: Found, dims: Dims) -> Found:
     if better is None or better.extent.rows < e.rows or better.extent.cols < e.cols:
         return found
     explained, within = _explained(
-        found.candidates, better.extent.cut(better.cells.nodes), again.basis
+        found.candidates, better.extent.cut(better.cells.nodes).astype(np.float64), again.basis
     )
     purity = float(explained[within].mean()) if within.any() else 0.0
     accident = found.odds.accident
@@ -338,7 +339,7 @@ def _strays(image: Image, candidates: Candidates, found: Found) -> tuple[int, in
     between = int((alike & (depth > 0)).sum())
     grown = cv2.contourArea(
         cv2.convexHull(
-            np.concatenate([hull + (dx * reach, dy * reach) for dx in (-1, 1) for dy in (-1, 1)])
+            np.concatenate([hull + np.array([dx, dy]) * reach for dx in (-1, 1) for dy in (-1, 1)])
             .clip(0, (image.shape[1], image.shape[0]))
             .astype(np.float32)
         )
@@ -365,11 +366,11 @@ class _Job:
     def limits(self, options: GridOptions) -> Limits:
         pitch = self.known.pitch
         slack = 0.06
-        if pitch is None and self.carrier is not None and self.pixel_size_um is not None:
-            if self.carrier.pitch_um is not None:
-                unit = self.pixel_size_um * self.scale
-                pitch = (self.carrier.pitch_um[0] / unit, self.carrier.pitch_um[1] / unit)
-                slack = 0.15
+        told = self.carrier.pitch_um if self.carrier is not None else None
+        if pitch is None and told is not None and self.pixel_size_um is not None:
+            unit = self.pixel_size_um * self.scale
+            pitch = (told[0] / unit, told[1] / unit)
+            slack = 0.15
         if self.known.angle is not None:
             return Limits(self.known.angle, 1.5, pitch, slack)
         return Limits(0.0, options.max_angle, pitch, slack)
@@ -388,9 +389,9 @@ class _Job:
         shape = spot.shape if spot is not None else "round"
         if self.carrier is not None:
             shape = self.carrier.shape or shape
-            if spot is None and self.carrier.spot_um is not None:
-                if self.carrier.pitch_um is not None:
-                    size = pitch * np.array(self.carrier.spot_um) / self.carrier.pitch_um
+            told, apart = self.carrier.spot_um, self.carrier.pitch_um
+            if spot is None and told is not None and apart is not None:
+                size = pitch * np.array(told) / np.array(apart)
         if self.override is not None and self.override.spot is not None:
             size = np.array(self.override.spot)
         return shape, float(size[0]), float(size[1])
@@ -414,7 +415,15 @@ class _Job:
         rows, cols = nodes.shape[:2]
         where = self.full(nodes)
         shape, width, height = self.spot_size(basis, spot)
-        table = _table(where, width, height, found, score, merged, self.size)
+        table = _table(
+            where,
+            width=width,
+            height=height,
+            found=found,
+            score=score,
+            merged=merged,
+            size=self.size,
+        )
         a1 = self.full(origin)
         u, v = basis.u * self.scale, basis.v * self.scale
         known = self.carrier is not None or bool(self.known.anchors)
@@ -581,6 +590,7 @@ def _taken(job: _Job, gray: Image | None, nodes: Array, basis: Basis, options: G
 
 def _table(
     where: Array,
+    *,
     width: float,
     height: float,
     found: npt.NDArray[np.bool_],
@@ -628,6 +638,6 @@ def _blocks(
             "x": float(where[r0, c0, 0]),
             "y": float(where[r0, c0, 1]),
         }
-        for r0, r1 in zip(edges_y, edges_y[1:], strict=False)
-        for c0, c1 in zip(edges_x, edges_x[1:], strict=False)
+        for r0, r1 in pairwise(edges_y)
+        for c0, c1 in pairwise(edges_x)
     )

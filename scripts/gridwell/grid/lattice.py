@@ -111,7 +111,7 @@ class Lattice:
                 where[index[:, axis] == line] += offset
         return where.reshape(*shape, 2)
 
-    def _terms(self, index: npt.NDArray[np.generic]) -> Array:
+    def _terms(self, index: Index) -> Array:
         return terms(index, self.centre, self.span, self.steps_x, self.steps_y)
 
     @property
@@ -128,7 +128,7 @@ class Lattice:
 
 
 def terms(
-    index: npt.NDArray[np.generic],
+    index: Index,
     centre: Array,
     span: Array,
     steps_x: Sequence[int],
@@ -320,7 +320,9 @@ def fit(
         weight = np.clip(1 - (residual / scale) ** 2, 0, None) ** 2 + 1e-6
     inside = residual < max(scale, 0.05)
     rms = float(np.sqrt(np.mean(residual[inside] ** 2))) if inside.any() else 1.0
-    return Lattice(index, member, coef, centre, span, tuple(steps_x), tuple(steps_y), rms)
+    return Lattice(
+        index, member, np.asarray(coef), centre, span, tuple(steps_x), tuple(steps_y), rms
+    )
 
 
 def grow(points: Array, lattice: Lattice, limit: int = 2, rounds: int = 30) -> Lattice:
@@ -406,16 +408,14 @@ def _join_blocks(points: Array, lattice: Lattice, part: Index, index: Index) -> 
     place = []
     for group, own in zip(groups, local, strict=True):
         phase = np.median(unit[group] - own, axis=0)
-        if np.median(np.abs(unit[group] - own - phase)) > 0.12:
-            own = own[:0]
-            group = group[:0]
-        place.append((group, own, phase))
+        fits = np.median(np.abs(unit[group] - own - phase)) <= 0.12
+        place.append((group, own) if fits else (group[:0], own[:0]))
     line_of = []
     steps = []
     for axis in (0, 1):
         lines = [
             (float(np.median(unit[group[own[:, axis] == line], axis])), number, int(line))
-            for number, (group, own, _) in enumerate(place)
+            for number, (group, own) in enumerate(place)
             for line in np.unique(own[:, axis])
         ]
         numbered = _number_lines(lines) if lines else None
@@ -426,7 +426,7 @@ def _join_blocks(points: Array, lattice: Lattice, part: Index, index: Index) -> 
     if not steps[0] and not steps[1]:
         return None
     members, indices = [], []
-    for number, (group, own, _) in enumerate(place):
+    for number, (group, own) in enumerate(place):
         for point, (c, r) in zip(group, own, strict=True):
             members.append(point)
             indices.append((line_of[0][number, int(c)], line_of[1][number, int(r)]))

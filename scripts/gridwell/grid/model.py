@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from gridwell.config.errors import InputError, Problem
@@ -160,13 +159,13 @@ class Grid:
             rows=self.rows,
             cols=self.cols,
             spots=tuple(self.table["spot"]),
-            x=self.table["x"].to_numpy(np.float64),
-            y=self.table["y"].to_numpy(np.float64),
+            x=tuple(self.table["x"].tolist()),
+            y=tuple(self.table["y"].tolist()),
             angle=self.angle,
             width=float(self.width or 0.0),
             height=float(self.height or 0.0),
-            shape=self.shape,
-            found=self.table["found"].to_numpy(bool),
+            shape="square" if self.shape == "square" else "round",
+            found=tuple(self.table["found"].tolist()),
             pixel_size_um=pixel_size_um,
         )
 

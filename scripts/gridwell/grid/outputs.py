@@ -63,7 +63,7 @@ def outline(grid: Grid, x: float, y: float) -> npt.NDArray[np.float64]:
             np.sin(a) * ring[:, 0] + np.cos(a) * ring[:, 1],
         ]
     )
-    return turned + (x, y)
+    return turned + np.array([x, y])
 
 
 def geojson(grid: Grid) -> dict[str, Any]:
@@ -72,8 +72,9 @@ def geojson(grid: Grid) -> dict[str, Any]:
     QuPath puts the corner of the first pixel, not its centre, at 0, 0: half a pixel is added.
     """
     features = []
-    for spot in grid.table.itertuples(index=False):
-        ring = outline(grid, spot.x + 0.5, spot.y + 0.5)
+    columns = (grid.table[name].tolist() for name in ("spot", "x", "y", "found"))
+    for name, x, y, found in zip(*columns, strict=True):
+        ring = outline(grid, x + 0.5, y + 0.5)
         features.append(
             {
                 "type": "Feature",
@@ -83,11 +84,11 @@ def geojson(grid: Grid) -> dict[str, Any]:
                 },
                 "properties": {
                     "objectType": "annotation",
-                    "name": spot.spot,
-                    "classification": dict(_FOUND if spot.found else _MISSING),
+                    "name": name,
+                    "classification": dict(_FOUND if found else _MISSING),
                     "isLocked": False,
-                    "isMissing": not spot.found,
-                    "found": bool(spot.found),
+                    "isMissing": not found,
+                    "found": bool(found),
                 },
             }
         )
@@ -106,11 +107,12 @@ def draw(
     h, w = shown.shape[:2]
     step = scale * factor
     side = _PICTURE / 100
+    head = 0.9 if grid.reason else 0.45
     ratio = w / h
-    size = (side, side / ratio + 1.2) if ratio >= 1 else (max(side * ratio, 5.0) + 0.8, side)
+    size = (side, side / ratio + head) if ratio >= 1 else (max(side * ratio, 5.0), side + head)
     figure = Figure(figsize=size, dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.05, 0.03, 0.92, 0.86))
+    axes = figure.add_axes((0.02, 0.01, 0.96, 0.98 - head / size[1]))
     axes.imshow(shown, cmap="gray", interpolation="nearest")
 
     def place(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -134,9 +136,9 @@ def draw(
         axes.set_xlim(min(-0.5, low[0] - room), max(w - 0.5, high[0] + room))
         axes.set_ylim(max(h - 0.5, high[1] + room), min(-0.5, low[1] - room))
     axes.set_axis_off()
-    figure.text(0.05, 0.985, _title(grid, slide_name), va="top", fontsize=12)
+    figure.text(0.02, 1 - 0.1 / size[1], _title(grid, slide_name), va="top", fontsize=12)
     if grid.reason:
-        figure.text(0.05, 0.955, _wrapped(grid.reason, size[0]), va="top", fontsize=9)
+        figure.text(0.02, 1 - 0.4 / size[1], _wrapped(grid.reason, size[0]), va="top", fontsize=9)
     with whole(path) as part:
         figure.savefig(part, format="png", metadata={"Software": None})
 
@@ -162,8 +164,8 @@ def _shown(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], flo
 def _label(axes: Any, grid: Grid, spots: npt.NDArray[np.float64], step: float) -> None:
     """Row letters to the left and column numbers above, as many as can be read."""
     assert grid.pitch is not None
-    u = spots[:, -1] - spots[:, 0] if grid.cols > 1 else np.zeros((grid.rows, 2)) + (1, 0)
-    v = spots[-1] - spots[0] if grid.rows > 1 else np.zeros((grid.cols, 2)) + (0, 1)
+    u = spots[:, -1] - spots[:, 0] if grid.cols > 1 else np.tile([1.0, 0.0], (grid.rows, 1))
+    v = spots[-1] - spots[0] if grid.rows > 1 else np.tile([0.0, 1.0], (grid.cols, 1))
     for count, lines, way, pitch, name in (
         (grid.rows, spots[:, 0], u, grid.pitch[0], row_letters),
         (grid.cols, spots[0], v, grid.pitch[1], lambda k: str(k + 1)),
