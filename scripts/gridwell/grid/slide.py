@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +51,34 @@ def detect_on_slide(
     level = slide.level_for(options.max_side)
     image = _gray(slide.read(channel, level))
     scale = float(slide.levels[level])
-    grid = detect_grid(
+    pixel = slide.info["pixel_size_um"]
+    detect = partial(
+        detect_grid,
         image,
         scale=scale,
         options=options,
         carrier=carrier,
         carrier_name=carrier_name,
         override=override,
-        pixel_size_um=slide.info["pixel_size_um"],
     )
+    grid = detect(pixel_size_um=pixel)
+    if grid.status == "failed" and carrier and carrier.pitch_um and pixel:
+        grid = _of_another_size(detect(), carrier.pitch_um, pixel) or grid
     write_grid(grid, image, scale, out_dir, slide.info["slide"])
     return grid
+
+
+def _of_another_size(grid: Grid, pitch_um: tuple[float, float], pixel: float) -> Grid | None:
+    """Tell of a grid that fits the carrier but for its size; None where there is none."""
+    if grid.status != "ok" or grid.pitch is None:
+        return None
+    x, y = (spacing * pixel for spacing in grid.pitch)
+    reason = (
+        f"with pixels of {pixel:g} um the spots are {x:.0f} x {y:.0f} um apart, those of the "
+        f"carrier {pitch_um[0]:g} x {pitch_um[1]:g} um: correct pixel_size_um in "
+        "config/channels.tsv, or the carrier"
+    )
+    return replace(grid, status="ambiguous", reason=reason, confidence=0.0)
 
 
 def detect_on_image(
