@@ -25,6 +25,8 @@ _SMALLEST_SURE = 48
 # Nats between two placements of a grid of known size that settle it.
 _DECISIVE = 6.0
 _DOUBT = 0.4
+# Where only the border of the image speaks against a shift.
+_EDGE_DOUBT = 0.45
 # Chance below which a thinly filled edge is no accident.
 _CHANCE = 1e-3
 # Quality of fit below which there is no lattice to speak of.
@@ -274,8 +276,12 @@ def _axis(
                 if not low <= k <= high
             )
         ]
-        by_blocks = [s for s in starts if _fits_blocks(s, steps, sizes)] if sizes else starts
-        starts = by_blocks or starts
+    anywhere = range(high - wanted + 1, low + 1)
+    fitting = [s for s in anywhere if steps and sizes and _fits_blocks(s, steps, sizes)]
+    if count <= wanted and fitting:
+        # The gaps between blocks tell where the grid begins, in the image or not.
+        starts = fitting
+    by_blocks = len(fitting) == 1
     if not starts:
         doubts.append(
             (_DOUBT, f"{wanted} {option} do not fit into the image ({count} show): check the size")
@@ -283,6 +289,7 @@ def _axis(
         first = (low + high - wanted + 1) // 2
         return (first, first + wanted - 1), True
     values = [value(s) for s in starts]
+    min_value = gain * sum(_count(axis, k, hits, seen) for k in range(low, high + 1))
     middle = (hits.shape[axis] - wanted) / 2
     ranked = sorted(
         range(len(starts)), key=lambda i: (-round(values[i], 6), abs(starts[i] - middle))
@@ -303,6 +310,20 @@ def _axis(
             )
         )
         return (best, best + wanted - 1), True
+    if (
+        count < wanted
+        and not by_blocks
+        and len(starts) < wanted - count + 1
+        and max(values) < _DECISIVE + min_value
+    ):
+        # A scan of the whole carrier would settle it, but a cropped image looks the same.
+        doubts.append(
+            (
+                _EDGE_DOUBT,
+                f"{count} of {wanted} {option} show: number {low - best + 1} is the first if the "
+                f"image shows the whole carrier; give origin or one corner if it was cropped",
+            )
+        )
     return (best, best + wanted - 1), False
 
 

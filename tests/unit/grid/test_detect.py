@@ -146,13 +146,26 @@ def test_carrier_leaves_a_shift_open_where_an_outer_row_is_empty() -> None:
     assert "origin" in grid.reason
 
 
-def test_slide_edge_rules_a_shift_out() -> None:
+def test_image_edge_chooses_a_shift_but_does_not_make_it_sure() -> None:
     made = render(8, 12, empty_rows=(0,), margin=2.0)
     bottom = int(made.centres[-1, 0, 1] + 15)
     cut = Scene(np.ascontiguousarray(made.image[:bottom]), made.centres, made.present)
     grid = detect(cut, carrier=carrier(8, 12))
-    assert grid.status == "ok", grid.reason
     assert_true(grid, cut)
+    assert grid.status == "ambiguous"
+    assert "number 2 is the first" in grid.reason
+
+
+def test_gaps_between_blocks_settle_the_shift() -> None:
+    made = render(6, 15, blocks=(5, 4, 6), pitch=24)
+    hidden = made.image.copy()
+    hidden[:, : int(made.centres[0, 0, 0] + 12)] = np.median(made.image[:5])
+    present = made.present.copy()
+    present[:, 0] = False
+    scene = Scene(hidden, made.centres, present)
+    grid = detect(scene, carrier=carrier(6, 15, block_cols=(5, 4, 6)))
+    assert grid.status == "ok", grid.reason
+    assert_true(grid, scene)
 
 
 def test_origin_settles_the_shift() -> None:
