@@ -14,6 +14,7 @@ LEVEL = 0.95
 # turn back: more where no replicates tell their scatter.
 TURN, TURN_UNKNOWN = 0.03, 0.1
 BEYOND = 2.0  # scatter of a level, in standard deviations, that still counts as its end
+OWN_SLACK = 0.005  # of the calibrated span, within which spots of an end level widen it
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,11 @@ def fit_calibration(metric: ArrayLike, value: ArrayLike) -> Calibration:
     metric, value = metric[kept], value[kept]
     distinct = np.unique(value)
     scatter = _scatter(metric, value)
-    slack = BEYOND * scatter if np.isfinite(scatter) else 0.0
     knots, levels, monotone, moved = _knots(metric, value)
-    turn = (TURN if np.isfinite(scatter) else TURN_UNKNOWN) * (knots[-1] - knots[0])
+    span = knots[-1] - knots[0]
+    own = max(knots[0] - metric.min(), metric.max() - knots[-1])
+    slack = max(BEYOND * scatter if np.isfinite(scatter) else 0.0, min(own, OWN_SLACK * span))
+    turn = (TURN if np.isfinite(scatter) else TURN_UNKNOWN) * span
     if moved > max(turn, slack):
         raise ValueError("the metric turns back between the levels of the calibration")
     errors: list[float] = []
