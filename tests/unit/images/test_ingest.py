@@ -15,7 +15,8 @@ import tifffile
 from gridwell.config.errors import InputError
 from gridwell.config.models import Channel, Config
 from gridwell.images.check import check_images
-from make_images import channel, ingest, noise
+
+from tests.unit.images.make_images import channel, ingest, noise
 
 
 def write(path: Path, image: Any = None, **options: Any) -> Path:

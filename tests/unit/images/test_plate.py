@@ -12,9 +12,10 @@ import zarr
 from gridwell.images.labels import LabelWriter
 from gridwell.images.plate import export_plate
 from gridwell.images.spots import SpotStack, crop_spots, open_spots
-from make_images import frame, noise, tiled_slide, tree_hash
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
+
+from tests.unit.images.make_images import frame, noise, tiled_slide, tree_hash
 
 
 @pytest.fixture(scope="module")

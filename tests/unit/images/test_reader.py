@@ -18,8 +18,9 @@ from gridwell.images.ome import read_ome
 from gridwell.images.reader import inspect, open_plane, overview
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_images import noise
 from PIL import Image
+
+from tests.unit.images.make_images import noise
 
 H, W = 203, 317
 

@@ -19,8 +19,9 @@ from gridwell.config.errors import InputError
 from gridwell.config.models import TileOptions
 from gridwell.images.slide import open_slide, write_slide
 from gridwell.images.stores import halve
-from make_images import channel, ingest, noise, tiled_slide, tree_hash
 from numpy.typing import NDArray
+
+from tests.unit.images.make_images import channel, ingest, noise, tiled_slide, tree_hash
 
 H, W = 1203, 1317
 

@@ -15,8 +15,9 @@ from gridwell.images.labels import LabelWriter, open_labels
 from gridwell.images.spots import SpotFrame, crop_spots, open_spots
 from hypothesis import given
 from hypothesis import strategies as st
-from make_images import frame, noise, tiled_slide, tree_hash
 from numpy.typing import NDArray
+
+from tests.unit.images.make_images import frame, noise, tiled_slide, tree_hash
 
 
 def crop(folder: Path, slide: Any, grid: SpotFrame, margin: float = 0.1, threads: int = 1) -> Any:
