@@ -21,6 +21,7 @@ from gridwell.grid.elements import Candidates, Image
 from gridwell.grid.evidence import Cells, Extent, Odds, Template
 from gridwell.grid.lattice import Array, Basis, Lattice, Limits
 from gridwell.grid.model import Grid
+from gridwell.grid.outline import Outline, measure_outline
 from gridwell.grid.overrides import Known, understand
 
 # Hypotheses whose lattice is fitted in full, and of those whose cells are compared.
@@ -382,7 +383,7 @@ class _Job:
     def failed(self, reason: str) -> Grid:
         return Grid("failed", reason, 0.0, carrier=self.carrier_name, image=self.size)
 
-    def spot_size(self, basis: Basis, spot: Template | None) -> tuple[str, float, float]:
+    def spot_size(self, basis: Basis, spot: Outline | Template | None) -> tuple[str, float, float]:
         """Outline, width and height of a spot in slide pixels: as told, else as measured."""
         pitch = np.array([np.hypot(*basis.u), np.hypot(*basis.v)]) * self.scale
         size = pitch * (spot.size if spot is not None else (0.66, 0.66))
@@ -404,7 +405,7 @@ class _Job:
         confidence: float,
         nodes: Array,
         basis: Basis,
-        spot: Template | None,
+        spot: Outline | Template | None,
         score: Array,
         found: npt.NDArray[np.bool_],
         merged: npt.NDArray[np.bool_],
@@ -494,7 +495,7 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
         confidence=verdict.confidence,
         nodes=shifted,
         basis=found.lattice.basis,
-        spot=found.template,
+        spot=measure_outline(gray, shifted[seen], found.lattice.basis) or found.template,
         score=score,
         found=seen,
         merged=_merged(gray, nodes, seen, found),
