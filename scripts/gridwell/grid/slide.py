@@ -14,7 +14,7 @@ from gridwell.grid.detect import detect_grid
 from gridwell.grid.elements import to_gray
 from gridwell.grid.model import Grid
 from gridwell.grid.outputs import write_grid
-from gridwell.images.reader import overview
+from gridwell.images.reader import inspect, overview
 from gridwell.images.slide import open_slide
 from gridwell.images.spots import SpotFrame
 
@@ -60,8 +60,13 @@ def detect_on_slide(
         carrier=carrier,
         carrier_name=carrier_name,
         override=override,
+        size=(slide.info["width"], slide.info["height"]),
     )
-    grid = detect(pixel_size_um=pixel)
+    try:
+        grid = detect(pixel_size_um=pixel)
+    except InputError as error:  # an override that contradicts itself
+        file = f"config/overrides/{slide.info['slide']}.yaml"
+        raise InputError(replace(problem, file=file) for problem in error.problems) from None
     if grid.status == "failed" and carrier and carrier.pitch_um and pixel:
         grid = _of_another_size(detect(), carrier.pitch_um, pixel) or grid
     write_grid(grid, image, scale, out_dir, slide.info["slide"])
@@ -99,6 +104,7 @@ def detect_on_image(
         If the image cannot be read.
     """
     options = options or GridOptions()
+    info = inspect(path, index=index)
     reduced, scale = overview(path, index, options.max_side)
     image = _gray(reduced)
     grid = detect_grid(
@@ -108,6 +114,7 @@ def detect_on_image(
         carrier=carrier,
         carrier_name=carrier_name,
         override=override,
+        size=(info.width, info.height),
     )
     write_grid(grid, image, scale, out_dir, path.stem)
     return grid

@@ -1,0 +1,74 @@
+"""Grid detection on a tiled slide: what it writes, and what it tells when in doubt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gridwell.config.errors import InputError
+from gridwell.config.models import Carrier, Channel, GridOptions, GridOverride, Role, TileOptions
+from gridwell.grid.slide import detect_on_slide, is_settled, settled_frame
+from gridwell.images.ingest import ingest_slide
+from gridwell.images.slide import write_slide
+from gridwell.phantom.options import PhantomOptions
+from gridwell.phantom.slide import simulate_slide
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory) -> Path:
+    """A tiled slide of 4 x 6 spots, 140 px or 277.2 um apart."""
+    folder = tmp_path_factory.mktemp("slide")
+    options = PhantomOptions(rows=4, cols=6, pitch=140, spot_size=100, cells=5, labels=False)
+    simulate_slide(options, folder)
+    (image,) = folder.glob("*brightfield*")
+    channel = Channel(slide="S1", channel="light", role=Role.GRID, path=str(image))
+    ingest_slide("S1", [channel], {"light": image}, folder / "raw")
+    write_slide(folder / "raw", folder / "slide.zarr", TileOptions())
+    return folder / "slide.zarr"
+
+
+def test_a_clear_grid_is_settled(slide, tmp_path):
+    grid = detect_on_slide(slide, "light", out_dir=tmp_path, options=GridOptions())
+    assert is_settled(grid)
+    frame = settled_frame(grid, "S1", 1.98)
+    assert (frame.rows, frame.cols) == (4, 6)
+    assert frame.width == pytest.approx(100, rel=0.06)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "grid.json",
+        "grid.csv",
+        "grid.geojson",
+        "grid.png",
+    }
+
+
+def test_an_unsettled_grid_names_the_remedy(slide, tmp_path):
+    options = GridOptions(min_confidence=1.0)
+    grid = detect_on_slide(slide, "light", out_dir=tmp_path, options=options)
+    assert grid.status == "ambiguous"
+    with pytest.raises(InputError, match=r"config/overrides/S1\.yaml"):
+        settled_frame(grid, "S1", None)
+
+
+def test_a_carrier_of_another_size_is_told(slide, tmp_path):
+    plate = Carrier(title="24 wells", rows=4, cols=6, pitch_um=(19300, 19300))
+    grid = detect_on_slide(
+        slide,
+        "light",
+        out_dir=tmp_path,
+        options=GridOptions(),
+        carrier=plate,
+        carrier_name="sbs-24",
+    )
+    assert grid.status == "ambiguous"
+    assert "277 x 277 um apart" in grid.reason
+    assert "pixel_size_um" in grid.reason
+
+
+def test_an_override_that_contradicts_itself_names_its_file(slide, tmp_path):
+    override = GridOverride(
+        corners={"A1": (100, 100), "A6": (100, 900), "D1": (100, 1500)}, angle=0, pitch=(140, 140)
+    )
+    with pytest.raises(InputError) as wrong:
+        detect_on_slide(slide, "light", out_dir=tmp_path, options=GridOptions(), override=override)
+    assert {problem.file for problem in wrong.value.problems} == {"config/overrides/S1.yaml"}
+    assert not list(tmp_path.iterdir())
