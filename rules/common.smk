@@ -44,7 +44,9 @@ def read_study():
         study = load_study(Path.cwd(), dict(config), also=wrong_in_table)
     except InputError as error:
         mistakes = [*error.problems, *damaged]
-        raise WorkflowError(f"The study has mistakes:\n{InputError(mistakes)}") from None
+        raise WorkflowError(
+            f"The study has mistakes:\n{InputError(mistakes)}"
+        ) from None
     for problem in damaged:
         logger.warning(f"A slide will fail: {problem}")
     return study
