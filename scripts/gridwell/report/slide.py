@@ -773,7 +773,8 @@ def _grid_facts(grid: Mapping[str, Any], spots: pd.DataFrame) -> dict[str, Any]:
         for key, value in (grid.get("margins") or {}).items()
         if isinstance(value, int | float)
     }
-    nearest = min(margins, key=lambda key: margins[key]) if margins else None
+    shown = [key for key in margins if not words.beyond_the_image(key, margins[key])]
+    nearest = min(shown, key=lambda key: margins[key]) if shown else None
     orientation = grid.get("orientation")
     if isinstance(orientation, Mapping):
         known = [words.text(orientation.get(key)) for key in ("value", "source")]
@@ -789,8 +790,8 @@ def _grid_facts(grid: Mapping[str, Any], spots: pd.DataFrame) -> dict[str, Any]:
             ("Orientation", words.text(orientation) or "unknown"),
         ],
         "margins": [
-            (words.margin_name(key), words.fixed(value, 1), words.odds(value))
+            (words.margin_name(key), words.fixed(value, 1), words.odds(key, value))
             for key, value in sorted(margins.items(), key=lambda item: (item[1], item[0]))
         ],
-        "nearest": (words.margin_name(nearest), words.odds(margins[nearest])) if nearest else None,
+        "nearest": nearest and (words.margin_name(nearest), words.odds(nearest, margins[nearest])),
     }

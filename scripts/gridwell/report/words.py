@@ -220,8 +220,15 @@ def margin_name(key: str) -> str:
     return key.replace("_", " ")
 
 
-def odds(nats: float) -> str:
-    """Say a difference of log likelihoods as odds."""
+def beyond_the_image(key: str, nats: float) -> bool:
+    """Say whether a margin is of a line that no picture can speak of: it would lie outside."""
+    return key.startswith("add_") and nats == 0
+
+
+def odds(key: str, nats: float) -> str:
+    """Say a margin, a difference of log likelihoods, as odds."""
+    if beyond_the_image(key, nats):
+        return "beyond the image"
     if nats <= 0.05:
         return "even, or worse"
     if nats > math.log(1e6):

@@ -139,9 +139,10 @@ def test_only_a_grid_that_is_ok_looks_good(status: str, tone: str, word: str) ->
 def test_margins_are_told_as_rival_grids() -> None:
     assert words.margin_name("shift_left") == "moved left by a column"
     assert words.margin_name("remove_last_row") == "one row fewer at the bottom"
-    assert words.odds(0.0) == "even, or worse"
-    assert words.odds(math.log(1500)) == "1\u202f500 to 1"
-    assert words.odds(40) == "more than a million to 1"
+    assert words.odds("shift_up", 0.0) == "even, or worse"
+    assert words.odds("add_first_row", 0.0) == "beyond the image"
+    assert words.odds("shift_up", math.log(1500)) == "1\u202f500 to 1"
+    assert words.odds("shift_up", 40) == "more than a million to 1"
 
 
 def test_lists_of_words() -> None:
