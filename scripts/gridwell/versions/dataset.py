@@ -43,6 +43,7 @@ work/
 logs/
 benchmarks/
 landing/
+report.zip
 truth/
 """
 
