@@ -132,19 +132,26 @@ def _part(
     }
 
 
+# Columns of names, by file, in the order of `Screen`.
+_TEXTS = {
+    "spots.csv": ("slide", "group", "assay", "spot", "row", "agent", "unit", "role", "flags",
+                  "metric"),
+    "dose_response.csv": ("group", "agent", "unit", "model", "in_range", "flags", "metric",
+                          "assay", "normalise"),
+    "quality.csv": ("slide", "statistic"),
+    "curves.csv": ("group", "agent", "metric", "assay"),
+}  # fmt: skip
+
+
 def _read(folder: Path) -> Screen:
-    spots = tables.read_csv(folder / "spots.csv")
-    fits = tables.read_csv(folder / "dose_response.csv")
-    quality = tables.read_csv(folder / "quality.csv")
-    lines = tables.read_csv(folder / "curves.csv")
-    for table, names in (
-        (spots, ("slide", "group", "assay", "agent", "unit", "role", "flags", "metric")),
-        (fits, ("group", "agent", "unit", "model", "in_range", "flags", "metric", "assay")),
-        (lines, ("group", "agent", "metric", "assay")),
-    ):
+    """Read the tables of a screen; a text that is missing is an empty one."""
+    tabled = []
+    for file, names in _TEXTS.items():
+        table = tables.read_csv(folder / file, (*names, "replicate", "sample"))
         for name in names:
             table[name] = [words.text(value) for value in table[name]]
-    return Screen(spots, fits, quality, lines)
+        tabled.append(table)
+    return Screen(*tabled)
 
 
 def _measure(screen: Screen, metric: str) -> dict[str, str]:

@@ -140,13 +140,11 @@ def _read_json(path: Path | None) -> dict[str, Any]:
 
 def _spots(grid_csv: Path, spots_csv: Path, layout: pd.DataFrame | None) -> pd.DataFrame:
     """Join every grid position with its numbers and with what was put there."""
-    grid = tables.read_csv(grid_csv)[["spot", "row", "col", "found", "score", "flags"]]
-    grid["found"] = grid["found"].astype(str).str.lower().isin(["true", "1"])
+    texts = ("slide", "spot", "row", "flags")
+    grid = tables.read_csv(grid_csv, texts)[["spot", "row", "col", "found", "score", "flags"]]
+    grid["found"] = grid["found"].astype(bool)
     grid = grid.rename(columns={"flags": "grid_flags"})
-    spots = tables.read_csv(spots_csv)
-    if "flags" not in spots:
-        spots["flags"] = ""
-    spots = spots.drop(columns=[name for name in ("slide", "row", "col") if name in spots])
+    spots = tables.read_csv(spots_csv, texts).drop(columns=["slide", "row", "col"])
     joined = grid.merge(spots, on="spot", how="left", validate="one_to_one")
     joined["flags"] = [
         ";".join(sorted({*words.flag_words(a), *words.flag_words(b)}))

@@ -96,9 +96,17 @@ def csv_link(table: pd.DataFrame) -> str:
         return data_uri(path.read_bytes(), "text/csv;charset=utf-8")
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table of the study. Only an empty cell is missing: an agent may be called NA."""
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+def read_csv(path: Path, texts: Sequence[str]) -> pd.DataFrame:
+    """Read a table of the study. Only an empty cell is missing: an agent may be called NA.
+
+    Parameters
+    ----------
+    texts
+        Columns that hold names, whatever they look like: a slide may be called 007, an
+        agent 1500.
+    """
+    names = dict.fromkeys(texts, "str")
+    table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])  # type: ignore[arg-type]
     for name in table.columns:
         if table[name].isna().all() and not pd.api.types.is_numeric_dtype(table[name]):
             table[name] = table[name].astype("float64")

@@ -123,3 +123,17 @@ def test_forty_agents_and_three_groups(tmp_path: Path) -> None:
     assert len(page.all("article")) == 40
     assert (tmp_path / "r.html").stat().st_size < 15e6
     assert page.source.count('data-filter="agents-1"') == 1
+
+
+def test_names_that_look_like_numbers_stay_as_they_are(tmp_path: Path) -> None:
+    folder = fake_screen(tmp_path / "t", agents=("1500", "007"), groups=("01",), rows=4, cols=10)
+    names = {"slide": "str", "agent": "str", "group": "str"}
+    for file in ("spots.csv", "quality.csv"):
+        table = pd.read_csv(folder / file, dtype=names)
+        table.assign(slide="012").to_csv(folder / file, index=False)
+    report_screen(folder, study="Study", slide_reports={"012": "012.html"}, out=tmp_path / "r.html")
+    page = Page(tmp_path / "r.html")
+    charts = page.embedded()["charts"].values()
+    assert {"1500", "007"} <= {spec["title"]["text"] for spec in charts if "title" in spec}
+    assert "1500.0" not in page.text
+    assert any(link.get("href") == "012.html" for link in page.all("a"))
