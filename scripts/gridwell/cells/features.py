@@ -15,25 +15,6 @@ import pandas as pd
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-COLUMNS = {
-    "label": "Number of the object in its spot, as in the label image.",
-    "x": "Centre of mass of the outline, in pixels, to the right.",
-    "y": "Centre of mass of the outline, in pixels, downwards.",
-    "area": "Number of pixels.",
-    "eccentricity": "Eccentricity of the ellipse with the same second moments: 0 round, 1 a line.",
-    "major_axis": "Long axis of that ellipse, in pixels.",
-    "minor_axis": "Short axis of that ellipse, in pixels.",
-    "orientation": "Direction of the long axis, in degrees clockwise from the x axis, "
-    "above -90 up to 90.",
-    "solidity": "Area over the area of the convex hull.",
-    "mean": "Mean of the object's own channel, in grey values.",
-    "median": "Median of the object's own channel, in grey values.",
-    "max": "Maximum of the object's own channel, in grey values.",
-    "background": "Median of the own channel in the ring around the object, other objects left "
-    "out; where there is no ring, of all that is no object in the spot.",
-    "edge": "Whether the object touches the rim of the crop or of the spot's outline.",
-}
-
 
 def measure(
     labels: Array,
@@ -62,7 +43,8 @@ def measure(
     Returns
     -------
     table
-        One row an object, ordered by label; columns as `COLUMNS`, then those of `others`.
+        One row an object, ordered by label; columns of ``instances/<channel>.parquet`` without
+        the spot, x, y and orientation in the frame of the image, then those of `others`.
         ``ring_<name>`` is NaN where an object has no ring.
     """
     labels = np.asarray(labels)

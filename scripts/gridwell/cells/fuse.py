@@ -14,6 +14,7 @@ from gridwell.cells.flags import is_blurred, is_saturated, join_flags, spot_rows
 from gridwell.cells.match import match_objects
 from gridwell.cells.shift import Shift, estimate_shift, refine_spot
 from gridwell.cells.stain import Calibration, calibrate, posterior, sharpness, stain_under
+from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv, write_json, write_parquet
 from gridwell.config.models import FuseOptions
@@ -28,45 +29,6 @@ STATES = ("live", "dying", "dead", "inactive")
 _BLOCK = 8
 # Intensity over the noise of a pixel below which a body is no proof of a stain by itself.
 _FAINT = 3.0
-
-CELL_COLUMNS = {
-    "spot": "Grid position, as C7.",
-    "cell": "Number of the row in its spot: nuclei from the top, then orphans.",
-    "state": "live (H+C+P-), dying (H+C+P+), dead (H+C-P+), inactive (H+C-P-), orphan_live and "
-    "orphan_dead (a body without a nucleus); empty where a channel could not be fused.",
-    "p_live": "Probability that the cell holds the live stain; empty for orphans.",
-    "p_dead": "Probability that the cell holds the dead stain; empty for orphans.",
-    "ambiguous": "Whether one of both probabilities is too near one half to be relied on.",
-    "nuclei_label": "Label of the nucleus in its spot.",
-    "live_label": "Label of the live body in its spot.",
-    "dead_label": "Label of the dead body in its spot.",
-    "distance_live": "From the nucleus to the live body, stage shift removed, in pixels.",
-    "distance_dead": "From the nucleus to the dead body, stage shift removed, in pixels.",
-    "x": "Position in the nuclei channel, in pixels of the slide, to the right.",
-    "y": "Position in the nuclei channel, in pixels of the slide, downwards.",
-}
-SPOT_COLUMNS = {
-    "slide": "Name of the slide.",
-    "spot": "Grid position, as C7.",
-    "row": "Row, in letters.",
-    "col": "Column, from 1.",
-    "x": "Centre of the spot, in pixels of the slide, to the right.",
-    "y": "Centre of the spot, in pixels of the slide, downwards.",
-    "n_nuclei": "Nuclei.",
-    "n_live": "Nuclei with the live stain only.",
-    "n_dying": "Nuclei with both stains.",
-    "n_dead": "Nuclei with the dead stain only.",
-    "n_inactive": "Nuclei without a stain: neither, or no cell at all.",
-    "n_orphan_live": "Live bodies without a nucleus.",
-    "n_orphan_dead": "Dead bodies without a nucleus.",
-    "viability": "n_live / n_nuclei; empty without nuclei.",
-    "viability_low": "Lower end of the 95 % interval of viability.",
-    "viability_high": "Upper end of the 95 % interval of viability.",
-    "viability_stained": "n_live / (n_live + n_dying + n_dead), which missed or extra nuclei do "
-    "not bias; empty without stained nuclei.",
-    "flags": "Words joined by semicolons: empty, not_found, edge_cut, few_cells, saturated, "
-    "out_of_focus, unregistered, failed; nothing where all is well.",
-}
 
 
 def fuse_slide(
@@ -94,10 +56,9 @@ def fuse_slide(
         Feature tables and label stacks by role: ``nuclei``, ``live``, ``dead``. A stain that was
         not segmented may be missing here as long as the stack holds its channel.
     cells_out
-        Parquet file, columns as `CELL_COLUMNS` and the features of each role with its name as
-        prefix.
+        Parquet file, columns as in `gridwell.config.columns`.
     spots_out
-        CSV file, columns as `SPOT_COLUMNS`, a row for every grid position.
+        CSV file, columns as in `gridwell.config.columns`, a row for every grid position.
     shifts_out
         JSON file: shift, quality and calibration of each stain.
     options
@@ -339,7 +300,8 @@ def _cell_table(
     probabilities = cells[["p_live", "p_dead"]].to_numpy(np.float64)
     between = (probabilities > options.ambiguous) & (probabilities < 1 - options.ambiguous)
     cells["ambiguous"] = np.any(between, axis=1)
-    return cells[[*CELL_COLUMNS, *(name for name in cells if name not in CELL_COLUMNS)]]
+    first = column_names("cells.parquet")
+    return cells[[*first, *(name for name in cells if name not in first)]]
 
 
 def _cells_of_spot(
@@ -450,7 +412,7 @@ def _spot_table(
         "failed": ~known,
     }
     spots["flags"] = join_flags(stack, words)
-    return spots[list(SPOT_COLUMNS)]
+    return spots[column_names("spots.csv (viability)")]
 
 
 def _doubt(live: Array, dead: Array) -> float:

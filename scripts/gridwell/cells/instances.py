@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from gridwell.cells.features import COLUMNS as FEATURES
 from gridwell.cells.features import measure
 from gridwell.config.files import write_parquet
 from gridwell.config.models import SegmentMethod, SegmentOptions
@@ -24,11 +23,6 @@ from gridwell.segment.conventional import segment_spot
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Result = tuple[Array, pd.DataFrame, str]
-
-COLUMNS = {"spot": "Grid position, as C7."} | FEATURES
-COLUMNS["x"] = "Centre of mass of the outline, in pixels of the slide, to the right."
-COLUMNS["y"] = "Centre of mass of the outline, in pixels of the slide, downwards."
-COLUMNS["orientation"] += " On the slide, not in the crop."
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +55,7 @@ def segment_channel(
         Zarr directory of the labels, (spot, y, x).
     instances_out
         Parquet file of the features, one row an object, ordered by spot and label; columns as
-        `COLUMNS`, then ``mean_<channel>`` and ``ring_<channel>`` of the other gray channels.
+        in `gridwell.config.columns`.
     options
         Settings of all channels.
     threads

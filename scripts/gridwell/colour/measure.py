@@ -24,6 +24,7 @@ from gridwell.colour.spaces import (
     to_srgb,
     unwrap_hue,
 )
+from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv
 from gridwell.config.models import ColourOptions
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
     from gridwell.images.spots import SpotFrame
 
 Floats = NDArray[np.float64]
-
-COLUMNS = (
-    "slide", "spot", "row", "col", "x", "y", "red", "green", "blue", "metric", "value",
-    "value_low", "value_high", "flags",
-)  # fmt: skip
 
 REJECT = 3.0  # robust standard deviations beyond which a pixel is dust or a highlight
 LEAST_SPREAD = 2 / 255  # encoded; below it the scatter is the camera's steps
@@ -138,7 +134,7 @@ def spot_colours(
     """
     measured = [_measure(crop, *_masks(frame, crop.shape[:2], options.inner)) for crop in crops]
     if not measured:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=column_names("spots.csv (colorimetry)"))
     spot, background, saturated = (np.array(part) for part in zip(*measured, strict=True))
     x, y = np.asarray(frame.x, float), np.asarray(frame.y, float)
     white, lit = white_trend(x, y, background)
@@ -176,7 +172,7 @@ def spot_colours(
     circular = options.metric == "hue"
     table = _with_values(table, unwrap_hue(number) if circular else number, layout, flags)
     table["flags"] = [";".join(sorted(own)) for own in flags]
-    return table[list(COLUMNS)]
+    return table[column_names("spots.csv (colorimetry)")]
 
 
 def white_trend(x: Floats, y: Floats, background: Floats) -> tuple[Floats, bool]:

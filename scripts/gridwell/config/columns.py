@@ -34,18 +34,22 @@ _FEATURES = {
     "major_axis": "Long axis of that ellipse, in pixels.",
     "minor_axis": "Short axis of that ellipse, in pixels.",
     "orientation": "Direction of the long axis, in degrees clockwise on the screen from the "
-    "x axis of the slide.",
+    "x axis of the slide, above -90 up to 90.",
     "solidity": "Area divided by the area of the convex hull.",
     "mean": "Mean intensity in the object, as recorded (not corrected).",
     "median": "Median intensity in the object, as recorded.",
     "max": "Largest intensity in the object, as recorded.",
-    "background": "Median intensity around the object, other objects left out.",
+    "background": "Median intensity in a ring around the object (segment.ring pixels wide), other "
+    "objects left out; where there is no ring, of all that is no object in the spot.",
     "edge": "True where the object touches the rim of the crop or of the spot's outline.",
 }
 
 COLUMNS: dict[str, dict[str, str]] = {
     "grid.csv": {key: value for key, value in _SPOT.items() if key != "slide"}
     | {
+        "x": _SPOT["x"] + " Of a spot that was seen, the measured centre where it can be trusted; "
+        "of others the lattice's.",
+        "y": "The same, downwards.",
         "width": "Width of the spot, in pixels.",
         "height": "Height of the spot, in pixels.",
         "found": "True where a spot was seen; False where only the grid says so.",
@@ -61,7 +65,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "cells.parquet": {
         "spot": "Spot that the cell lies in.",
-        "cell": "Number of the cell in its spot, from 1.",
+        "cell": "Number of the row in its spot, from 1: nuclei from the top, then orphans.",
         "state": "live (nucleus, live stain, no dead stain), dying (all three), dead (nucleus and "
         "dead stain), inactive (nucleus alone), orphan_live or orphan_dead (a stained body "
         "without a nucleus); empty where the spot could not be fused.",
@@ -96,7 +100,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "viability_low": "Lower end of the 95 % interval of viability.",
         "viability_high": "Upper end of the 95 % interval of viability.",
         "viability_stained": "n_live divided by n_live + n_dying + n_dead, which missed or extra "
-        "nuclei do not bias.",
+        "nuclei do not bias; empty where no nucleus is stained.",
         "flags": _FLAGS,
     },
     "spots.csv (objects)": _SPOT
@@ -222,14 +226,14 @@ _NOT_MEASURED = {"slide", "spot", "row", "col", "x", "y", "flags", "viability_lo
 
 
 def column_names(table: str) -> list[str]:
-    """Columns of a table in the order in which they are written.
+    """Columns of a table in the order in which they are written, without those of channels.
 
     Raises
     ------
     KeyError
         If `table` is none of `COLUMNS`.
     """
-    return list(COLUMNS[table])
+    return [name for name in COLUMNS[table] if "<" not in name]
 
 
 def measured_columns(assay: str) -> list[str]:

@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from gridwell.images.spots import SpotFrame
 
 FORMAT = "gridwell-grid/1"
-STATUSES = ("ok", "ambiguous", "failed", "override")
-
-#: Columns of grid.csv.
-#: spot: name, as C7. row: letters. col: from 1. x, y: centre in full-resolution slide pixels;
-#: of a found spot the measured centre where it can be trusted, of others the lattice's.
-#: width, height: of a spot, pixels. found: whether a spot shows there. score: how much the
-#: position looks like the typical spot, 0..1. flags: not_found, outside (beyond the image),
-#: merged (touches a neighbour), joined by semicolons.
-COLUMNS = ("spot", "row", "col", "x", "y", "width", "height", "found", "score", "flags")
 
 
 def empty_table() -> pd.DataFrame:
@@ -198,7 +190,8 @@ def read_grid(json_path: Path, csv_path: Path) -> Grid:
         ) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(Problem(str(json_path), "is not a grid", f"Its format must be {FORMAT}"))
-    missing = [name for name in COLUMNS if name not in table.columns]
+    columns = column_names("grid.csv")
+    missing = [name for name in columns if name not in table.columns]
     if missing or len(table) != data["rows"] * data["cols"]:
         raise InputError(
             Problem(
@@ -210,7 +203,7 @@ def read_grid(json_path: Path, csv_path: Path) -> Grid:
     if table.empty:
         table = empty_table()
     else:
-        table = table[list(COLUMNS)]
+        table = table[columns]
         table["found"] = table["found"].astype("str").str.lower().eq("true")
         for name in ("x", "y", "width", "height", "score"):
             table[name] = table[name].astype("float64")

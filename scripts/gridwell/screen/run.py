@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv
 from gridwell.config.metric import Metric, parse_metric
@@ -34,18 +35,6 @@ from gridwell.screen.normalise import (
 )
 from gridwell.screen.quality import read_grid_facts, slide_quality
 
-SPOT_COLUMNS = (
-    "slide", "group", "assay", "spot", "row", "col", "x", "y", "agent", "concentration", "unit",
-    "role", "replicate", "sample", "metric", "measured", "normalised", "n", "flags",
-)  # fmt: skip
-CURVE_COLUMNS = (
-    "group", "agent", "model", "ec50", "ec50_low", "ec50_high", "in_range", "hill", "top",
-    "bottom", "auc", "ic50", "dss", "n_spots", "n_doses", "flags", "unit", "metric", "assay",
-    "normalise",
-)  # fmt: skip
-POINT_COLUMNS = (
-    "group", "agent", "dose", "fit", "low", "high", "unit", "metric", "assay",
-)  # fmt: skip
 POINTS = 101  # of a drawn curve
 
 # Spots that tell nothing of their agent, by role and by flag.
@@ -143,15 +132,15 @@ def screen_study(
         raise InputError(_no_metric(options.metric, spots))
     rows = pd.concat([r.spots for r in results.values()]) if results else pd.DataFrame()
     curves = _all_curves(results, options)
-    write_csv(out_dir / "spots.csv", rows.reindex(columns=list(SPOT_COLUMNS)))
+    write_csv(out_dir / "spots.csv", rows.reindex(columns=column_names("screen/spots.csv")))
     write_csv(
         out_dir / "dose_response.csv",
-        pd.DataFrame([row for row, _ in curves], columns=list(CURVE_COLUMNS)),
+        pd.DataFrame([row for row, _ in curves], columns=column_names("screen/dose_response.csv")),
     )
     points = [point for _, point in curves if point is not None]
     write_csv(
         out_dir / "curves.csv",
-        pd.concat(points) if points else pd.DataFrame(columns=list(POINT_COLUMNS)),
+        pd.concat(points) if points else pd.DataFrame(columns=column_names("screen/curves.csv")),
     )
     write_csv(out_dir / "quality.csv", _quality_table(results))
 
@@ -299,7 +288,7 @@ def _curve(
     low, high = curve.band(dose, options.interval)
     drawn = pd.DataFrame({"dose": dose, "fit": curve.predict(dose), "low": low, "high": high})
     drawn = drawn.assign(group=group, agent=agent, unit=unit, metric=metric, assay=assay)
-    return row | {"flags": _joined(*flags)}, drawn[list(POINT_COLUMNS)]
+    return row | {"flags": _joined(*flags)}, drawn[column_names("screen/curves.csv")]
 
 
 def _points(agent: str, slides: Sequence[_SlideResult]) -> Iterator[pd.DataFrame]:
@@ -401,5 +390,5 @@ def _quality_table(results: Mapping[str, _SlideResult]) -> pd.DataFrame:
             for name, result in results.items()
             for statistic, value in result.quality.items()
         ],
-        columns=["slide", "statistic", "value"],
+        columns=column_names("screen/quality.csv"),
     )

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from gridwell.cells.fuse import CELL_COLUMNS, SPOT_COLUMNS, fuse_slide, wilson
+from gridwell.cells.fuse import fuse_slide, wilson
 from gridwell.cells.instances import segment_channel
 from gridwell.cells.match import match_objects
 from gridwell.cells.shift import estimate_shift
+from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError
 from gridwell.config.models import FuseOptions, SegmentOptions
 from scipy.spatial import cKDTree
@@ -114,11 +115,12 @@ def test_states_and_viability_are_right(slide: Slide) -> None:
 
 def test_tables_have_their_columns_and_every_spot(slide: Slide) -> None:
     cells, spots = slide.cells, slide.spots
-    assert list(cells.columns[: len(CELL_COLUMNS)]) == list(CELL_COLUMNS)
+    first = column_names("cells.parquet")
+    assert list(cells.columns[: len(first)]) == first
     assert {"nuclei_area", "live_mean", "dead_edge", "nuclei_ring_live"} <= set(cells.columns)
     assert "nuclei_x" not in cells
     assert all(str(cells[f"{role}_label"].dtype) == "Int64" for role in CHANNELS)
-    assert list(spots.columns) == list(SPOT_COLUMNS)
+    assert list(spots.columns) == column_names("spots.csv (viability)")
     assert spots["spot"].tolist() == [f"{row}{col}" for row in "ABC" for col in range(1, 5)]
     assert spots["row"].tolist() == [row for row in "ABC" for _ in range(4)]
     assert spots["col"].tolist() == [1, 2, 3, 4] * 3

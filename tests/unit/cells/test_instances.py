@@ -8,8 +8,9 @@ import gridwell.cells.instances as module
 import numpy as np
 import pandas as pd
 import pytest
-from gridwell.cells.instances import COLUMNS, segment_channel
+from gridwell.cells.instances import segment_channel
 from gridwell.cells.objects import summarise_objects
+from gridwell.config.columns import column_names
 from gridwell.config.models import SegmentMethod, SegmentOptions
 from gridwell.images.labels import open_labels
 from gridwell.images.spots import open_spots
@@ -45,7 +46,7 @@ def test_cells_are_found_where_they_are_on_the_slide(folder: Path) -> None:
     table = pd.read_parquet(folder / "nuclei.parquet")
     truth = pd.read_parquet(folder / "truth.parquet")
     other = ["mean_live", "ring_live", "mean_dead", "ring_dead"]
-    assert list(table.columns) == [*COLUMNS, *other]
+    assert list(table.columns) == [*column_names("instances/<channel>.parquet"), *other]
     assert table["label"].dtype == np.int64
     assert table["edge"].dtype == bool
     assert abs(len(table) - len(truth)) <= 3
@@ -126,7 +127,8 @@ def test_a_spot_that_fails_leaves_the_others(
 def test_a_channel_that_is_not_segmented_has_a_table_without_rows(folder: Path) -> None:
     table = pd.read_parquet(segment(folder, "dead"))
     assert len(table) == 0
-    assert list(table.columns[: len(COLUMNS)]) == list(COLUMNS)
+    first = column_names("instances/<channel>.parquet")
+    assert list(table.columns[: len(first)]) == first
 
 
 def test_counts_of_objects(folder: Path) -> None:

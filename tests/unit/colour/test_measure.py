@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from gridwell.colour.measure import COLUMNS, measure_colour, spot_colours, white_trend
+from gridwell.colour.measure import measure_colour, spot_colours, white_trend
 from gridwell.colour.spaces import colour_metric, to_srgb
+from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError
 from gridwell.config.models import ColourOptions
 from gridwell.config.spots import spot_name
@@ -85,7 +86,7 @@ def truth() -> tuple[np.ndarray, np.ndarray]:
 def test_a_clean_scan_gives_the_colour_back() -> None:
     _, linear = truth()
     table = spot_colours(scan(linear, frame()), frame(), ColourOptions(metric="hue"))
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == column_names("spots.csv (colorimetry)")
     np.testing.assert_allclose(table[["red", "green", "blue"]] / 255, to_srgb(linear), atol=2e-4)
     np.testing.assert_allclose(table["metric"], colour_metric(linear, "hue"), atol=0.1)
     assert (table["value"] == table["metric"]).all()

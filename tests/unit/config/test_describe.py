@@ -8,8 +8,6 @@ import re
 import jsonschema
 import pytest
 import yaml
-from gridwell.cells.features import COLUMNS as FEATURE_COLUMNS
-from gridwell.cells.fuse import CELL_COLUMNS, SPOT_COLUMNS
 from gridwell.config import describe
 from gridwell.config.carriers import carrier_names, load_carrier
 from gridwell.config.columns import COLUMNS, column_names, feature_names, measured_columns
@@ -19,8 +17,6 @@ from gridwell.config.layouts import read_layout
 from gridwell.config.models import Carrier, Channel, Config, GridOverride, LayoutRow, Slide
 from gridwell.config.study import load_study
 from gridwell.config.yamls import read_yaml
-from gridwell.grid.model import COLUMNS as GRID_COLUMNS
-from gridwell.screen import run as screen
 
 
 @pytest.mark.parametrize("name", describe.files())
@@ -148,18 +144,6 @@ def test_example_layout(repository):
     table = read_layout(repository / "config/layouts/example.csv")
     assert set(table["role"]) == {"sample", "neg_ctrl", "pos_ctrl", "empty"}
     assert table["spot"].duplicated().sum() == 1  # the combination
-
-
-def test_columns_are_those_that_are_written():
-    assert column_names("grid.csv") == list(GRID_COLUMNS)
-    instances = column_names("instances/<channel>.parquet")
-    assert instances == ["spot", *FEATURE_COLUMNS, "mean_<channel>", "ring_<channel>"]
-    assert column_names("spots.csv (viability)") == list(SPOT_COLUMNS)
-    cells = [name for name in column_names("cells.parquet") if "<" not in name]
-    assert cells == list(CELL_COLUMNS)
-    assert column_names("screen/spots.csv") == list(screen.SPOT_COLUMNS)
-    assert column_names("screen/dose_response.csv") == list(screen.CURVE_COLUMNS)
-    assert column_names("screen/curves.csv") == list(screen.POINT_COLUMNS)
 
 
 def test_what_can_be_screened():

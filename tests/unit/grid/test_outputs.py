@@ -8,10 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError
 from gridwell.config.models import GridOptions
 from gridwell.grid.detect import detect_grid
-from gridwell.grid.model import COLUMNS, Grid, read_grid
+from gridwell.grid.model import Grid, read_grid
 from gridwell.grid.outputs import write_grid
 
 from tests.unit.grid.synth import render
@@ -39,7 +40,7 @@ def test_grid_is_read_back(written: tuple[Grid, Path]) -> None:
     grid, out = written
     again = read_grid(out / "one" / "grid.json", out / "one" / "grid.csv")
     assert again.to_json("S01") == grid.to_json("S01")
-    assert tuple(again.table.columns) == COLUMNS
+    assert list(again.table.columns) == column_names("grid.csv")
     assert (again.table["found"] == grid.table["found"]).all()
     assert again.table["x"].to_numpy() == pytest.approx(grid.table["x"].to_numpy(), abs=0.001)
     assert list(again.table["spot"][:9]) == [f"A{k}" for k in range(1, 9)] + ["B1"]

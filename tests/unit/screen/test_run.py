@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError
 from gridwell.config.layouts import read_layout
 from gridwell.config.spots import row_letters, spot_name
-from gridwell.screen.run import CURVE_COLUMNS, POINT_COLUMNS, SPOT_COLUMNS
 
 from tests.unit.screen.simulated import DOSES, EC50, Screen, layout, viability_spots
 
@@ -39,9 +39,9 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 def test_a_viability_screen(screen: Screen) -> None:
     tables = _viability(screen).run()
     assert set(tables) == {"spots", "dose_response", "quality", "curves"}
-    assert tuple(tables["spots"].columns) == SPOT_COLUMNS
-    assert tuple(tables["dose_response"].columns) == CURVE_COLUMNS
-    assert tuple(tables["curves"].columns) == POINT_COLUMNS
+    assert list(tables["spots"].columns) == column_names("screen/spots.csv")
+    assert list(tables["dose_response"].columns) == column_names("screen/dose_response.csv")
+    assert list(tables["curves"].columns) == column_names("screen/curves.csv")
     assert len(tables["spots"]) == 96
     curves = tables["dose_response"].set_index("agent")
     assert curves.index.tolist() == ["alpha", "beta"]
@@ -139,7 +139,7 @@ def test_without_a_layout_spots_are_listed_and_nothing_is_fitted(screen: Screen)
     assert len(tables["spots"]) == 96
     assert tables["spots"]["normalised"].isna().all()
     assert tables["dose_response"].empty
-    assert tuple(tables["dose_response"].columns) == CURVE_COLUMNS
+    assert list(tables["dose_response"].columns) == column_names("screen/dose_response.csv")
     assert tables["curves"].empty
     assert _statistics(tables)["grid_not_in_layout"] == 96
 
