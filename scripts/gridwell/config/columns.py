@@ -16,12 +16,59 @@ _SPOT = {
     "y": "Centre of the spot, in full-resolution slide pixels downwards.",
 }
 
-_FLAGS = (
-    "What to know before trusting the row, sorted and joined by semicolons; empty: nothing. "
-    "empty (no nuclei or objects), not_found (the grid has a place here, but no spot was seen), "
-    "edge_cut (the spot reaches beyond the slide), few_cells, saturated, out_of_focus, "
-    "unregistered (the shift between channels could not be measured), failed (see the log)."
-)
+_SPOT_FLAGS = {
+    "edge_cut": "the spot leaves the slide, part of it was not scanned",
+    "empty": "no cells or objects were found in the spot",
+    "failed": "the spot could not be measured, the log says why",
+    "few_cells": "too few cells for a reliable share",
+    "not_found": "the grid says a spot is here, the image does not show one",
+    "out_of_focus": "the image is blurred, cells may be missed",
+    "saturated": "pixels are at the camera's limit, intensities are too low",
+    "unregistered": "the shift between the channels could not be estimated",
+}
+_GRID_FLAGS = {
+    "not_found": _SPOT_FLAGS["not_found"],
+    "outside": "the position lies beyond the image",
+    "merged": "the spot touches a neighbour",
+}
+_COLOUR_FLAGS = {
+    "colourless": "a gray has no hue",
+    "out_of_range": "beyond the range of the calibration",
+    "no_white": "no light background to refer to; the colour is as recorded",
+    "calibration_failed": "the calibration has fewer than two levels, or the metric turns back",
+    "calibration_not_monotone": "neighbouring levels of the calibration were pooled",
+}
+_SCREEN_FLAGS = {"combination": "several agents at once; no part of any curve"}
+_CURVE_FLAGS = {
+    "few_doses": "too few doses for a curve",
+    "few_spots": "too few spots for a curve",
+    "incomplete": "the doses tested show less than 80 % of the effect; the EC50 leans on a level "
+    "that nobody saw",
+    "slope_at_bound": "the slope is as steep or as shallow as a fit may be",
+    "lack_of_fit": "replicates agree with each other better than with the curve",
+    "several_samples": "several samples share this curve",
+    "no_controls": "no negative controls to compare with",
+    "no_pos_controls": "no positive controls to compare with",
+    "one_control": "a single control",
+    "few_controls": "few controls",
+    "controls_alike": "positive and negative controls are alike",
+    "layout_off_grid": "the layout names spots that the grid does not have",
+}
+
+FLAGS: dict[str, str] = _SPOT_FLAGS | _GRID_FLAGS | _COLOUR_FLAGS | _SCREEN_FLAGS | _CURVE_FLAGS
+"""What each flag says."""
+
+SPOT_FLAGS = tuple(_SPOT_FLAGS)
+"""Flags that a spot of any assay may have."""
+
+
+def _flags(row: str, *names: str) -> str:
+    """Describe a column of flags."""
+    return (
+        f"What to know before trusting the {row}, as words sorted and joined by semicolons; "
+        f"empty: nothing. One or more of {', '.join(names)}."
+    )
+
 
 _FEATURES = {
     "spot": "Spot that the object lies in.",
@@ -54,8 +101,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "height": "Height of the spot, in pixels.",
         "found": "True where a spot was seen; False where only the grid says so.",
         "score": "How well the image supports a spot here, from 0 to 1.",
-        "flags": "not_found (no spot shows), outside (beyond the image), merged (touches a "
-        "neighbour), joined by semicolons; empty: nothing to say.",
+        "flags": _flags("position", *_GRID_FLAGS),
     },
     "instances/<channel>.parquet": _FEATURES
     | {
@@ -101,12 +147,12 @@ COLUMNS: dict[str, dict[str, str]] = {
         "viability_high": "Upper end of the 95 % interval of viability.",
         "viability_stained": "n_live divided by n_live + n_dying + n_dead, which missed or extra "
         "nuclei do not bias; empty where no nucleus is stained.",
-        "flags": _FLAGS,
+        "flags": _flags("spot", *SPOT_FLAGS),
     },
     "spots.csv (objects)": _SPOT
     | {
         "n_<channel>": "Objects of a segmented channel in the spot.",
-        "flags": _FLAGS,
+        "flags": _flags("spot", *SPOT_FLAGS),
     },
     "spots.csv (colorimetry)": _SPOT
     | {
@@ -121,10 +167,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "value_low": "Lower end of the 95 % interval of value, from levels of the calibration "
         "predicted by the others; empty with fewer than three levels.",
         "value_high": "Upper end of the interval of value.",
-        "flags": f"{_FLAGS} Also colourless (a gray has no hue), out_of_range (beyond the "
-        "calibration), no_white (no light background to refer to; colours as recorded), "
-        "calibration_failed (fewer than two levels, or the metric turns back), "
-        "calibration_not_monotone (neighbouring levels were pooled).",
+        "flags": _flags("spot", *SPOT_FLAGS, *_COLOUR_FLAGS),
     },
     "screen/spots.csv": {
         "slide": _SPOT["slide"],
@@ -143,7 +186,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "measured": "This number, as measured.",
         "normalised": "This number after screen.normalise.",
         "n": "Cells or objects that it rests on; empty where it rests on pixels.",
-        "flags": f"{_FLAGS} Also combination (several agents; no part of any curve).",
+        "flags": _flags("spot", *SPOT_FLAGS, *_COLOUR_FLAGS, *_SCREEN_FLAGS),
     },
     "screen/dose_response.csv": {
         "group": "Group of slides, as in slides.tsv.",
@@ -164,11 +207,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "dss": "Drug sensitivity score.",
         "n_spots": "Spots with the agent that the curve was fitted to.",
         "n_doses": "Distinct doses among them.",
-        "flags": "What to know before trusting the curve, sorted and joined by semicolons: "
-        "few_doses and few_spots (no curve was fitted), incomplete (less than 80 % of the "
-        "effect shows within the doses tested), slope_at_bound, lack_of_fit, several_samples, "
-        "no_controls, no_pos_controls, one_control, few_controls, controls_alike, "
-        "layout_off_grid.",
+        "flags": _flags("curve", *_CURVE_FLAGS),
         "unit": "Unit of all doses in the row.",
         "metric": "Which number was screened.",
         "assay": "Assay of the slides.",
@@ -198,8 +237,7 @@ QUALITY: dict[str, str] = {
     "n_measured": "Spots with a value.",
     "n_used": "Spots with a value that count in statistics.",
     "n_flagged": "Spots with any flag.",
-    "n_<flag>": "Spots with this flag: edge_cut, empty, failed, few_cells, not_found, "
-    "out_of_focus, saturated, unregistered, combination.",
+    "n_<flag>": f"Spots with this flag: {', '.join((*SPOT_FLAGS, *_SCREEN_FLAGS))}.",
     "layout_not_on_grid": "Spots of the layout that the grid does not have.",
     "grid_not_in_layout": "Positions of the grid that the layout does not name.",
     "grid_confidence": "Confidence of the grid, from 0 to 1.",

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gridwell.config.carriers import carrier_names, load_carrier
-from gridwell.config.columns import COLUMNS, QUALITY
+from gridwell.config.columns import COLUMNS, FLAGS, QUALITY
 from gridwell.config.models import (
     Carrier,
     Channel,
@@ -289,6 +289,8 @@ def columns_md() -> str:
         parts += [f"## {_escaped(table)}", _table(("column", "meaning"), rows)]
     rows = [(f"`{name}`", text) for name, text in QUALITY.items()]
     parts += ["### Statistics", _table(("statistic", "meaning"), rows)]
+    rows = [(f"`{name}`", text) for name, text in FLAGS.items()]
+    parts += ["## Flags", _table(("flag", "meaning"), rows)]
     return "\n\n".join(parts) + "\n"
 
 

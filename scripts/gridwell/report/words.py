@@ -9,39 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-NOTHING = "–"
+from gridwell.config.columns import FLAGS
 
-FLAGS = {
-    "empty": "no cells or objects were found in the spot",
-    "not_found": "the grid says a spot is here, the image does not show one",
-    "edge_cut": "the spot leaves the slide, part of it was not scanned",
-    "few_cells": "too few cells for a reliable share",
-    "saturated": "pixels are at the camera's limit, intensities are too low",
-    "out_of_focus": "the image is blurred, cells may be missed",
-    "unregistered": "the shift between the channels could not be estimated",
-    "failed": "the spot could not be measured, the log says why",
-    "outside": "the position lies beyond the image",
-    "merged": "the spot touches a neighbour",
-    "combination": "several agents at once; no part of any curve",
-    "colourless": "a gray has no hue",
-    "out_of_range": "beyond the range of the calibration",
-    "no_white": "no light background to refer to; the colour is as recorded",
-    "calibration_failed": "the slide's calibration failed",
-    "calibration_not_monotone": "neighbouring levels of the calibration were pooled",
-    "few_doses": "too few doses for a curve",
-    "few_spots": "too few spots for a curve",
-    "incomplete": "the doses tested show less than 80 % of the effect; the EC50 leans on a level "
-    "that nobody saw",
-    "slope_at_bound": "the slope is as steep or as shallow as a fit may be",
-    "lack_of_fit": "replicates agree with each other better than with the curve",
-    "several_samples": "several samples share this curve",
-    "no_controls": "no negative controls to compare with",
-    "no_pos_controls": "no positive controls to compare with",
-    "one_control": "a single control",
-    "few_controls": "few controls",
-    "controls_alike": "positive and negative controls are alike",
-    "layout_off_grid": "the layout names spots that the grid does not have",
-}
+NOTHING = "–"
 
 ROLES = {
     "sample": "sample",
@@ -53,7 +23,7 @@ ROLES = {
     "excluded": "excluded",
 }
 
-UNITS = {"uM": "µM", "ug/mL": "µg/mL", "M": "M", "mM": "mM", "nM": "nM", "pM": "pM", "%": "%"}
+UNITS = {"uM": "µM", "ug/mL": "µg/mL"}  # units that people print otherwise than they type them
 
 STATES = {
     "live": "live (stained alive only)",

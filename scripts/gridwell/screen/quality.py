@@ -9,17 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gridwell.config.columns import SPOT_FLAGS
+
 MAD = 1.4826  # makes the median absolute deviation a standard deviation, for normal scatter
-FLAGS = (
-    "edge_cut",
-    "empty",
-    "failed",
-    "few_cells",
-    "not_found",
-    "out_of_focus",
-    "saturated",
-    "unregistered",
-)
 
 
 def read_grid_facts(path: Path) -> dict[str, Any]:
@@ -120,7 +112,7 @@ def slide_quality(spots: pd.DataFrame, grid: dict[str, Any], *, off_grid: int) -
         "n_used": float(len(used)),
         "n_flagged": float(spots["flags"].ne("").sum()),
     }
-    result |= {f"n_{flag}": float(words.map(lambda w, f=flag: f in w).sum()) for flag in FLAGS}
+    result |= {f"n_{flag}": float(words.map(lambda w, f=flag: f in w).sum()) for flag in SPOT_FLAGS}
     result |= {
         "n_combination": float(words.map(lambda w: "combination" in w).sum()),
         "layout_not_on_grid": float(off_grid),

@@ -12,8 +12,8 @@ import hashlib
 from pathlib import Path
 
 # Option values reach a rule as parameters of their own; a new option elsewhere, or a better
-# description of one, is no reason to compute again; nor is a better description of a column.
-_NOT_HASHED = {"gridwell.config.models", "gridwell.config.study", "gridwell.config.columns"}
+# description of one, is no reason to compute again.
+_NOT_HASHED = {"gridwell.config.models", "gridwell.config.study"}
 
 
 def code_hash(script: Path) -> str:
