@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from pydantic import ValidationError
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import closest, problems_of, short
-from gridwell.config.models import LayoutRow, SpotRole
+from gridwell.config.models import LayoutRow, SpotRole, Unit
 from gridwell.config.spots import parse_spot, row_index, spot_name
 from gridwell.config.tables import read_table
 
@@ -29,8 +29,9 @@ COLUMNS = (
     "value",
     "sample",
 )
-UNITS = ("M", "mM", "uM", "nM", "pM", "ug/mL", "%")
-_MOLAR = ("M", "mM", "uM", "nM", "pM")
+UNITS: tuple[str, ...] = get_args(Unit)
+MOLAR = {"M": 0, "mM": -3, "uM": -6, "nM": -9, "pM": -12}
+"""Molar units, as powers of ten of a mole per litre."""
 _SAME_UNIT = {
     "mol/l": "M",
     "mmol/l": "mM",
@@ -341,7 +342,7 @@ def _contradictions(rows: list[dict[str, Any]], lines: list[int], name: str) -> 
 
 def unit_family(unit: str) -> str:
     """What a unit can be converted within: all molar units are one family."""
-    return "molar" if unit in _MOLAR else unit
+    return "molar" if unit in MOLAR else unit
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -55,6 +55,10 @@ class SpotRole(StrEnum):
     EXCLUDED = "excluded"
 
 
+Unit = Literal["M", "mM", "uM", "nM", "pM", "ug/mL", "%"]
+"""Units of a concentration."""
+
+
 class Options(BaseModel):
     """Base of all sections: unknown keys are mistakes, values are fixed once read."""
 
@@ -368,7 +372,7 @@ class LayoutRow(Options):
     concentration: float | None = Field(
         default=None, ge=0, description="Dose of the agent, in `unit`."
     )
-    unit: Literal["M", "mM", "uM", "nM", "pM", "ug/mL", "%"] | None = Field(
+    unit: Unit | None = Field(
         default=None, description="Unit of the concentration: M mM uM nM pM ug/mL %."
     )
     role: SpotRole = Field(

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from gridwell.config.errors import InputError, Problem
+from gridwell.config.layouts import MOLAR
 
 MOLAR_UNIT = "uM"  # all molar doses of a screen are told in it
-MOLAR = {"M": 0, "mM": -3, "uM": -6, "nM": -9, "pM": -12}  # powers of ten
 FEW_CONTROLS = 8  # fewer make a shaky hundred percent
 LEAST_CONTROLS = 2  # fewer say nothing of their scatter
 

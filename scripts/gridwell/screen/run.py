@@ -19,6 +19,7 @@ from gridwell.config.spots import row_index
 from gridwell.screen.curves import (
     MIN_LEVELS,
     MIN_POINTS,
+    P_LACK,
     SLOPES,
     Curve,
     drug_sensitivity_score,
@@ -378,7 +379,7 @@ def curve_flags(curve: Curve) -> list[str]:
             flags.append("incomplete")
         if min(abs(np.log(curve.slope / np.array(SLOPES)))) < 1e-6:
             flags.append("slope_at_bound")
-    if curve.p_lack_of_fit < 0.01:
+    if curve.p_lack_of_fit < P_LACK:
         flags.append("lack_of_fit")
     return flags
 
