@@ -23,7 +23,11 @@ Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 0, 1 for mistakes in the input, 2 for usage."""
+    """Run one command; return its exit status.
+
+    0: done; 1: mistakes in the input, or files that differ (verify); 2: usage; 3: the grid is
+    not certain (grid); 130: interrupted.
+    """
     options = _parser().parse_args(arguments)
     command: Command = options.command
     try:

@@ -236,8 +236,8 @@ def not_a_dataset() -> Problem:
         column="versioning",
         value="datalad",
         reason="the study is not a DataLad dataset with raw/ as its subdataset",
-        remedy="Make studies with `gridwell new`, turn this folder into one with "
-        "`gridwell new --existing`, or set versioning: off",
+        remedy="Turn the folder into one with: gridwell new STUDY (files that are there are kept), "
+        "or set versioning: off",
     )
 
 
