@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from gridwell.grid.model import read_grid
-from gridwell.grid.slide import settled_frame
+from gridwell.grid.model import read_grid, settled_frame
 from gridwell.images.slide import open_slide
 from gridwell.images.spots import crop_spots
 from job import running

@@ -176,7 +176,8 @@ def _add_grid(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _grid(options: argparse.Namespace) -> int:
     from gridwell.config.carriers import load_carrier
-    from gridwell.grid.slide import detect_on_image, is_settled
+    from gridwell.grid.model import is_settled
+    from gridwell.grid.slide import detect_on_image
 
     grid = detect_on_image(
         options.image,

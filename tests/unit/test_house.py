@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,39 @@ def test_room_opens_without_heavy_imports(repository, room):
     if not init.exists():
         pytest.skip(f"{room} is not built yet")
     assert not imports(init)
+
+
+HEAVY = {"altair", "datalad", "matplotlib", "skimage", "torch", "vl_convert"}
+
+
+@pytest.mark.parametrize(
+    ("names", "unwanted"),
+    [
+        (["*"], HEAVY),
+        (["tile", "ingest", "export_plate"], {"pandas", "scipy"}),
+        (["crop_spots"], {"scipy"}),
+        (["version_raw", "version_results"], {"cv2", "numpy", "pandas", "pydantic"}),
+    ],
+)
+def test_scripts_start_without_what_they_need_later_or_never(repository, names, unwanted):
+    scripts = sorted(
+        {path for name in names for path in (repository / "scripts").glob(f"{name}.py")}
+    )
+    program = (
+        "import runpy, sys\n"
+        f"for path in {[str(path) for path in scripts]}:\n"
+        "    runpy.run_path(path, run_name='imported')\n"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=repository / "scripts",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert scripts
+    assert not unwanted & set(done.stdout.split())
 
 
 def rules(repository: Path) -> dict[str, str]:

@@ -18,7 +18,8 @@ from gridwell.config.models import (
     SpotsOptions,
     TileOptions,
 )
-from gridwell.grid.slide import detect_on_slide, is_settled
+from gridwell.grid.model import is_settled
+from gridwell.grid.slide import detect_on_slide
 from gridwell.images.ingest import ingest_slide
 from gridwell.images.slide import open_slide, write_slide
 from gridwell.images.spots import crop_spots

@@ -9,9 +9,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A spreadsheet runs a cell that begins so; a leading apostrophe makes it text again.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -75,10 +76,12 @@ def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     Floating-point numbers keep 8 significant digits: enough for a hundredth of a pixel on
     any slide. Text that a spreadsheet would run as a formula gets a leading apostrophe.
     """
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
     safe = table.copy()
     for name in safe.columns:
         column = safe[name]
-        if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+        if not (is_numeric_dtype(column) or is_bool_dtype(column)):
             safe[name] = column.map(_defuse, na_action="ignore")
     with whole(path) as part:
         safe.to_csv(part, index=False, lineterminator="\n", float_format="%.8g")

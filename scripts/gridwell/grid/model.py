@@ -231,3 +231,32 @@ def read_grid(json_path: Path, csv_path: Path) -> Grid:
 
 def _pair(point: dict[str, float] | None) -> tuple[float, float] | None:
     return None if point is None else (point["x"], point["y"])
+
+
+def is_settled(grid: Grid) -> bool:
+    """Say whether spots may be cut by this grid: it was found beyond doubt, or given."""
+    return grid.status in {"ok", "override"}
+
+
+def settled_frame(grid: Grid, slide: str, pixel_size_um: float | None) -> SpotFrame:
+    """Return the frame to cut spots by, only of a grid that leaves no doubt.
+
+    Raises
+    ------
+    InputError
+        If the grid is ambiguous or was not found. A grid that could be off by one row
+        would give every spot the wrong drug.
+    """
+    if is_settled(grid):
+        return grid.frame(slide, pixel_size_um)
+    raise InputError(
+        Problem(
+            file=f"results/{slide}/grid.json",
+            column="status",
+            value=grid.status,
+            reason=f"the grid of slide {slide} is not certain: {grid.reason}",
+            remedy=f"Look at results/{slide}/grid.png and write what you know of the grid into "
+            f"config/overrides/{slide}.yaml (rows and cols, or corners with their names), or name "
+            "the carrier in config/slides.tsv",
+        )
+    )

@@ -1,4 +1,4 @@
-"""Grid detection on a tiled slide, and the grid's way to the next stage."""
+"""Grid detection on a tiled slide or on a single image, with its files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gridwell.config.errors import InputError, Problem
+from gridwell.config.errors import InputError
 from gridwell.config.models import Carrier, GridOptions, GridOverride
 from gridwell.grid.detect import detect_grid
 from gridwell.grid.elements import to_gray
@@ -16,7 +16,6 @@ from gridwell.grid.model import Grid
 from gridwell.grid.outputs import write_grid
 from gridwell.images.reader import inspect, overview
 from gridwell.images.slide import open_slide
-from gridwell.images.spots import SpotFrame
 
 
 def detect_on_slide(
@@ -122,32 +121,3 @@ def detect_on_image(
 
 def _gray(image: np.ndarray) -> np.ndarray:
     return to_gray(image) if image.ndim == 3 else image
-
-
-def is_settled(grid: Grid) -> bool:
-    """Say whether spots may be cut by this grid: it was found beyond doubt, or given."""
-    return grid.status in {"ok", "override"}
-
-
-def settled_frame(grid: Grid, slide: str, pixel_size_um: float | None) -> SpotFrame:
-    """Return the frame to cut spots by, only of a grid that leaves no doubt.
-
-    Raises
-    ------
-    InputError
-        If the grid is ambiguous or was not found. A grid that could be off by one row
-        would give every spot the wrong drug.
-    """
-    if is_settled(grid):
-        return grid.frame(slide, pixel_size_um)
-    raise InputError(
-        Problem(
-            file=f"results/{slide}/grid.json",
-            column="status",
-            value=grid.status,
-            reason=f"the grid of slide {slide} is not certain: {grid.reason}",
-            remedy=f"Look at results/{slide}/grid.png and write what you know of the grid into "
-            f"config/overrides/{slide}.yaml (rows and cols, or corners with their names), or name "
-            "the carrier in config/slides.tsv",
-        )
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import whole, write_json
 from gridwell.config.models import Channel
 from gridwell.images.check import inspect_channels
+from gridwell.images.description import FORMAT, NAME
 from gridwell.images.reader import ImageInfo, inspect, not_fetched
 
 _BUFFER = 2**22
@@ -72,8 +74,8 @@ def ingest_slide(
             copied = inspect(copy, max_gigapixels, index=channel.index)
             infos[channel.channel] = copied
         info = _describe(slide, channels, infos, pixel_size, entries)
-        if not _same_json(out_dir / "slide.json", info):
-            write_json(out_dir / "slide.json", info)
+        if not _same_json(out_dir / NAME, info):
+            write_json(out_dir / NAME, info)
     except BaseException:
         for path in brought:
             path.unlink(missing_ok=True)
@@ -108,7 +110,7 @@ def _names(channels: Sequence[Channel], files: Mapping[str, Path]) -> dict[Path,
     }
     used = Counter(name.lower() for name in names.values())
     for source, name in names.items():
-        if used[name.lower()] > 1 or name == "slide.json":
+        if used[name.lower()] > 1 or name == NAME:
             raise InputError(
                 Problem(str(source), "has a name that is taken in the slide", "Rename the file.")
             )
@@ -216,7 +218,7 @@ def _describe(
     first = infos[channels[0].channel]
     dates = [infos[c.channel].acquired for c in channels]
     return {
-        "format": "gridwell-slide/1",
+        "format": FORMAT,
         "slide": slide,
         "width": first.width,
         "height": first.height,
@@ -229,8 +231,6 @@ def _describe(
 
 
 def _same_json(path: Path, info: Mapping[str, Any]) -> bool:
-    import json
-
     try:
         return bool(json.loads(path.read_text(encoding="utf-8")) == info)
     except (OSError, ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import whole
 from gridwell.config.models import TileOptions
 from gridwell.images import ngff
+from gridwell.images.description import read_slide_json
 from gridwell.images.reader import Plane, open_plane
 from gridwell.images.stores import arrays_of, create_array, halve, open_complete
 
@@ -86,26 +86,6 @@ def write_slide(raw_dir: Path, out: Path, options: TileOptions) -> None:
             )
             | {"gridwell": {key: value for key, value in info.items() if key != "files"}}
         )
-
-
-def read_slide_json(raw_dir: Path) -> dict[str, Any]:
-    """Read ``slide.json`` of a raw slide."""
-    path = raw_dir / "slide.json"
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            Problem(str(path), "is not there", "Run the workflow: the rule ingest writes it.")
-        ) from None
-    except ValueError as error:
-        raise InputError(
-            Problem(str(path), f"is damaged ({error})", "Remove it and ingest the slide again.")
-        ) from None
-    if not isinstance(info, dict) or info.get("format") != "gridwell-slide/1":
-        raise InputError(
-            Problem(str(path), "is not of the format gridwell-slide/1", "Ingest the slide again.")
-        )
-    return info
 
 
 def _write_channel(

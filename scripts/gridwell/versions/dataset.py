@@ -19,6 +19,7 @@ from typing import Any
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_json
+from gridwell.images.description import read_slide_json
 
 ATTRIBUTES = """\
 * annex.backend=SHA256E
@@ -191,7 +192,7 @@ def version_raw(study: Path, slide: str, *, versioning: str, out: Path) -> None:
         If the study is no dataset though versioning asks for one, or DataLad cannot save.
     """
     folder = study / "raw" / slide
-    description = read_slide_description(folder)
+    description = read_slide_json(folder)
     commit = dataset = None
     if versioning == "datalad":
         if not is_dataset(study / "raw"):
@@ -214,14 +215,6 @@ def version_raw(study: Path, slide: str, *, versioning: str, out: Path) -> None:
         out,
         {"slide": slide, "dataset": dataset or None, "commit": commit or None, "files": files},
     )
-
-
-def read_slide_description(folder: Path) -> dict[str, Any]:
-    """Read slide.json of a raw slide."""
-    import json
-
-    description: dict[str, Any] = json.loads((folder / "slide.json").read_text(encoding="utf-8"))
-    return description
 
 
 def _annex_key(path: Path) -> str | None:

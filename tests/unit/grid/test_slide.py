@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from gridwell.config.errors import InputError
 from gridwell.config.models import Carrier, Channel, GridOptions, GridOverride, Role, TileOptions
-from gridwell.grid.slide import detect_on_slide, is_settled, settled_frame
+from gridwell.grid.model import is_settled, settled_frame
+from gridwell.grid.slide import detect_on_slide
 from gridwell.images.ingest import ingest_slide
 from gridwell.images.slide import write_slide
 from gridwell.phantom.options import PhantomOptions

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from gridwell.config.errors import InputError
+from gridwell.images.description import FORMAT, NAME
 from gridwell.versions.dataset import committing, is_dataset, prepare_environment, version_raw
 from gridwell.versions.hashes import sha256
 from gridwell.versions.new import new_study
@@ -48,7 +49,8 @@ def add_slide(study: Path, slide: str, content: bytes = b"II*\0" * 1000) -> None
     folder.mkdir(parents=True)
     (folder / "a.tif").write_bytes(content)
     files = [{"name": "a.tif", "size": len(content), "sha256": sha256(folder / "a.tif")}]
-    (folder / "slide.json").write_text(json.dumps({"files": files}))
+    description = {"format": FORMAT, "files": files}
+    (folder / NAME).write_text(json.dumps(description))
 
 
 def test_new_study_is_a_dataset_with_raw_inside(tmp_path):
