@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from gridwell.report import words
+from gridwell.images.spots import SpotStack
 from gridwell.report.page import data_uri
 
 # What a channel is shown in, by role; channels of no known role take the spare colours.
@@ -43,44 +42,32 @@ class SpotPicture:
     ink: str
 
 
-class Stack:
-    """Spots of a slide as stored in spots.zarr."""
-
-    def __init__(self, path: Path) -> None:
-        import zarr
-
-        self._group = zarr.open_group(path, mode="r")
-        facts: Any = self._group.attrs["gridwell"]
-        self.names: list[str] = list(facts["spots"])
-        self.pixel_size_um: float | None = facts.get("pixel_size_um")
-        self.channels: list[dict[str, Any]] = list(facts["channels"])
-        self.inside: list[bool] = list(facts.get("inside", [True] * len(self.names)))
-
-    def read(self, channel: str, index: int) -> np.ndarray:
-        """Pixels (h, w) or (h, w, 3) of one spot."""
-        array: Any = self._group[channel]
-        return np.asarray(array[index])
-
-    def colours(self) -> dict[str, tuple[float, float, float]]:
-        """Colours of a composite's channels; the grid's own is shown only if it is alone."""
-        gray = [c for c in self.channels if c.get("samples", 1) == 1]
-        shown = [c for c in gray if c["role"] != "grid"] or gray
-        spare = 0
-        colours: dict[str, tuple[float, float, float]] = {}
-        for channel in shown:
-            colour = ROLE_COLOURS.get(channel["role"])
-            if colour is None or colour in colours.values():
-                colour = SPARE_COLOURS[spare % len(SPARE_COLOURS)]
-                spare += 1
-            colours[channel["channel"]] = colour
-        return colours
-
-    def rgb(self) -> str | None:
-        """Name of the RGB channel, if there is one."""
-        return next((c["channel"] for c in self.channels if c.get("samples", 1) == 3), None)
+def colours(stack: SpotStack) -> dict[str, tuple[float, float, float]]:
+    """Colours of a composite's channels; the grid's own is shown only if it is alone."""
+    gray = [channel for channel in stack.channels if channel["samples"] == 1]
+    shown = [channel for channel in gray if channel["role"] != "grid"] or gray
+    spare = 0
+    chosen: dict[str, tuple[float, float, float]] = {}
+    for channel in shown:
+        colour = ROLE_COLOURS.get(channel["role"])
+        if colour is None or colour in chosen.values():
+            colour = SPARE_COLOURS[spare % len(SPARE_COLOURS)]
+            spare += 1
+        chosen[channel["channel"]] = colour
+    return chosen
 
 
-def contrast(stack: Stack, channel: str, most: int = 32) -> tuple[float, float]:
+def rgb(stack: SpotStack) -> str | None:
+    """Name of the RGB channel, if there is one."""
+    return next((c["channel"] for c in stack.channels if c["samples"] == 3), None)
+
+
+def _pixels(stack: SpotStack, channel: str, index: int) -> np.ndarray:
+    """Pixels (h, w) or (h, w, 3) of one spot."""
+    return stack.read(channel, index, index + 1)[0]
+
+
+def contrast(stack: SpotStack, channel: str, most: int = 32) -> tuple[float, float]:
     """Black and white point of a channel for all spots of a slide.
 
     The black point is the slide's usual background. The white point is its 99.7th percentile,
@@ -95,7 +82,7 @@ def contrast(stack: Stack, channel: str, most: int = 32) -> tuple[float, float]:
     inside = [i for i, whole in enumerate(stack.inside) if whole] or list(range(len(stack.names)))
     picks = sorted({inside[round(k)] for k in np.linspace(0, len(inside) - 1, most)})
     pixels = np.concatenate(
-        [stack.read(channel, index)[::3, ::3].ravel() for index in picks]
+        [_pixels(stack, channel, index)[::3, ::3].ravel() for index in picks]
     ).astype(np.float32)
     black = float(np.percentile(pixels, 20))
     middle = float(np.median(pixels))
@@ -105,11 +92,11 @@ def contrast(stack: Stack, channel: str, most: int = 32) -> tuple[float, float]:
 
 
 def spot_picture(
-    stack: Stack,
+    stack: SpotStack,
     index: int,
     *,
     limits: Mapping[str, tuple[float, float]],
-    labels: Mapping[str, Any],
+    labels: Mapping[str, np.ndarray],
 ) -> SpotPicture:
     """Compose one spot from its channels and draw the outlines of its objects.
 
@@ -118,11 +105,11 @@ def spot_picture(
     limits
         Black and white point of each channel shown.
     labels
-        Label stacks (n, h, w) by channel; what can be indexed by a spot.
+        Label images (h, w) of the spot by channel.
     """
-    rgb = stack.rgb()
-    if rgb is not None and not labels:
-        picture = _eight_bit(stack.read(rgb, index))
+    scan = rgb(stack)
+    if scan is not None and not labels:
+        picture = _eight_bit(_pixels(stack, scan, index))
     else:
         picture = _composite(stack, index, limits)
     height, width = picture.shape[:2]
@@ -138,11 +125,12 @@ def spot_picture(
     roles = {channel["channel"]: channel["role"] for channel in stack.channels}
     overlay = np.zeros((size[1], size[0], 4), np.uint8)
     for channel in sorted(labels, key=lambda name: roles.get(name) == "nuclei", reverse=True):
-        found = np.asarray(labels[channel][index]).astype(np.int32)
-        found = cv2.resize(found.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+        found = cv2.resize(
+            labels[channel].astype(np.float32), size, interpolation=cv2.INTER_NEAREST
+        )
         edge = _rim(found.astype(np.int32))
         overlay[edge] = (*OUTLINES.get(roles.get(channel, ""), SPARE_OUTLINE), 255)
-    bar, length = _scale_bar(width, stack.pixel_size_um)
+    bar, length = _scale_bar(width, stack.frame.pixel_size_um)
     return SpotPicture(
         image=_webp(picture, 82),
         outlines=_webp(overlay, 101) if overlay.any() else "",
@@ -154,11 +142,13 @@ def spot_picture(
     )
 
 
-def _composite(stack: Stack, index: int, limits: Mapping[str, tuple[float, float]]) -> np.ndarray:
+def _composite(
+    stack: SpotStack, index: int, limits: Mapping[str, tuple[float, float]]
+) -> np.ndarray:
     shown: np.ndarray | None = None
-    for channel, colour in stack.colours().items():
+    for channel, colour in colours(stack).items():
         black, white = limits[channel]
-        light = (stack.read(channel, index).astype(np.float32) - black) / (white - black)
+        light = (_pixels(stack, channel, index).astype(np.float32) - black) / (white - black)
         light = np.clip(light, 0, 1) ** 0.8
         layer = light[..., None] * np.asarray(colour, np.float32)
         # Screen blending: two stains in one place stay apart from white for longer.
@@ -167,8 +157,8 @@ def _composite(stack: Stack, index: int, limits: Mapping[str, tuple[float, float
     return np.round(shown * 255).astype(np.uint8)
 
 
-def _eight_bit(rgb: np.ndarray) -> np.ndarray:
-    return rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
+def _eight_bit(scan: np.ndarray) -> np.ndarray:
+    return scan if scan.dtype == np.uint8 else (scan >> 8).astype(np.uint8)
 
 
 def _rim(labels: np.ndarray) -> np.ndarray:
@@ -216,101 +206,3 @@ def grid_picture(path: Path) -> tuple[str, int, int]:
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         width, height = size
     return _webp(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), 85), width, height
-
-
-def open_labels(paths: Mapping[str, Path]) -> dict[str, Any]:
-    """Open the label stacks (n, h, w) of the channels."""
-    import zarr
-
-    return {
-        channel: zarr.open_group(path, mode="r")["labels"]
-        for channel, path in sorted(paths.items())
-    }
-
-
-def choose(
-    spots: Sequence[Mapping[str, Any]],
-    most: int,
-) -> list[int]:
-    """Choose the spots to show: flagged ones, controls, then a spread over agents and doses.
-
-    Always the same for the same table. A third of the room at most goes to flagged spots, one
-    of each kind of flag first; a quarter to controls.
-
-    Parameters
-    ----------
-    spots
-        Rows with ``name``, ``found``, ``flags`` (list), ``role``, ``agent``, ``concentration``
-        and ``value``, in the order of the grid.
-    most
-        How many to show.
-
-    Returns
-    -------
-    list of int
-        Positions in `spots`, in the order of the choice.
-    """
-    if most <= 0:
-        return []
-    seen = [i for i, spot in enumerate(spots) if spot["found"]]
-    flagged = [i for i in seen if spots[i]["flags"]]
-    chosen: dict[int, None] = {}
-    by_flag: dict[str, list[int]] = {}
-    for i in flagged:
-        for flag in spots[i]["flags"]:
-            by_flag.setdefault(flag, []).append(i)
-    _take_turns([_spread(by_flag[flag]) for flag in sorted(by_flag)], chosen, max(1, most // 3))
-    clean = [i for i in seen if not spots[i]["flags"]]
-    roles = [
-        _spread([i for i in clean if spots[i]["role"] == role]) for role in ("neg_ctrl", "pos_ctrl")
-    ]
-    _take_turns(roles, chosen, len(chosen) + max(1, most // 4))
-    agents: dict[str, list[int]] = {}
-    for i in clean:
-        if i not in chosen and spots[i]["role"] not in ("neg_ctrl", "pos_ctrl"):
-            agents.setdefault(spots[i]["agent"] or "", []).append(i)
-    if set(agents) <= {""}:
-        # No layout: from the lowest to the highest value measured.
-        ranked = sorted(agents.get("", []), key=lambda i: (_last(spots[i]["value"]), i))
-        _take_turns([_spread(ranked)], chosen, most)
-    else:
-        ladders = []
-        for turn, agent in enumerate(sorted(agents, key=words.natural)):
-            ladder = sorted(agents[agent], key=lambda i: (_last(spots[i]["concentration"]), i))
-            # Each agent begins elsewhere on its ladder, or all would show the lowest dose.
-            spread = _spread(ladder)
-            first = turn % len(spread)
-            ladders.append(spread[first:] + spread[:first])
-        _take_turns(ladders, chosen, most)
-    _take_turns([_spread(clean), _spread(flagged)], chosen, most)
-    return list(chosen)[:most]
-
-
-def _last(value: Any) -> float:
-    return float("inf") if words.missing(value) else float(value)
-
-
-def _spread(items: list[int]) -> list[int]:
-    """Order a list so that any beginning of it is spread evenly: ends, middle, quarters, …"""
-    if len(items) < 3:
-        return list(items)
-    order: dict[int, None] = {0: None, len(items) - 1: None}
-    parts = 2
-    while len(order) < len(items):
-        for k in range(1, parts, 2):
-            order.setdefault(round(k * (len(items) - 1) / parts), None)
-        parts *= 2
-        if parts > 4 * len(items):
-            order.update(dict.fromkeys(range(len(items))))
-    return [items[k] for k in order]
-
-
-def _take_turns(queues: list[list[int]], chosen: dict[int, None], until: int) -> None:
-    """Take one of each queue in turn until `chosen` holds `until`."""
-    queues = [list(queue) for queue in queues]
-    while len(chosen) < until and any(queues):
-        for queue in queues:
-            while queue and queue[0] in chosen:
-                queue.pop(0)
-            if queue and len(chosen) < until:
-                chosen[queue.pop(0)] = None

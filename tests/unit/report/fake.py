@@ -12,6 +12,8 @@ import pandas as pd
 import zarr
 from gridwell.config.spots import row_letters, spot_name
 
+# A chunk that is not there means damage, so that empty ones are stored too.
+ALL = {"config": {"write_empty_chunks": True}}
 HOSTILE = "</script><b class=evil>x\"&'"
 
 
@@ -174,6 +176,7 @@ def fake_slide(
         "found": list(map(bool, frame["found"])),
         "inside": [True] * n,
         "pixel_size_um": 2.0,
+        "margin": 0.0,
     }
     if assay == "colorimetry":
         return _colours(folder, slide, layout, frame, facts, rng)
@@ -215,10 +218,10 @@ def fake_slide(
             sigma = 4.0 if i == blurred else 0.9
             pixels[channel][i] = cv2.GaussianBlur(pixels[channel][i], (0, 0), sigma)
     for channel in roles:
-        stack.create_array(channel, data=pixels[channel], chunks=(1, side, side))
+        stack.create_array(channel, data=pixels[channel], chunks=(1, side, side), **ALL)
         group = zarr.open_group(folder / "labels" / f"{channel}.zarr", mode="w")
         group.attrs["gridwell"] = facts
-        group.create_array("labels", data=labels[channel], chunks=(1, side, side))
+        group.create_array("labels", data=labels[channel], chunks=(1, side, side), **ALL)
         (folder / "instances").mkdir(exist_ok=True)
         m = 200
         pd.DataFrame(
@@ -298,7 +301,8 @@ def _colours(
     stack = zarr.open_group(folder / "spots.zarr", mode="w")
     stack.attrs["gridwell"] = facts
     pixels = rgb[:, None, None, :] + rng.normal(0, 4, (n, side, side, 3))
-    stack.create_array("scan", data=pixels.clip(0, 255).astype(np.uint8), chunks=(1, side, side, 3))
+    scan = pixels.clip(0, 255).astype(np.uint8)
+    stack.create_array("scan", data=scan, chunks=(1, side, side, 3), **ALL)
     pd.DataFrame(
         {
             "slide": slide,

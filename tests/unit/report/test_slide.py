@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from gridwell.config.models import Config, ReportOptions, ScreenOptions, Slide
-from gridwell.report.slide import report_slide, swatches
+from gridwell.report.slide import report_slide
+from gridwell.report.slide_charts import swatches
 
 from tests.unit.report.conftest import write_slide_report
 from tests.unit.report.fake import FakeSlide, fake_slide
