@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gridwell.cells.flags import spot_rows
 from gridwell.colour.calibrate import fit_calibration
 from gridwell.colour.spaces import (
     LUMINANCE,
@@ -28,7 +29,6 @@ from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv
 from gridwell.config.models import ColourOptions
-from gridwell.config.spots import parse_spot, row_letters
 
 if TYPE_CHECKING:
     from gridwell.images.spots import SpotFrame
@@ -155,17 +155,7 @@ def spot_colours(
     flag("saturated", saturated > SATURATED)
     flag("no_white", np.full(len(x), not lit))
     flag("colourless", np.isnan(number) & ~empty & np.isfinite(linear[:, 0]))
-    positions = [parse_spot(name) for name in frame.spots]
-    table = pd.DataFrame(
-        {
-            "slide": frame.slide,
-            "spot": list(frame.spots),
-            "row": [row_letters(row) for row, _ in positions],
-            "col": [col + 1 for _, col in positions],
-            "x": x,
-            "y": y,
-        }
-    )
+    table = spot_rows(frame)
     encoded = np.clip(255 * to_srgb(linear), 0, 255)
     table["red"], table["green"], table["blue"] = encoded.T
     table["metric"] = number
