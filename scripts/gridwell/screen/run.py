@@ -14,7 +14,7 @@ from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv
 from gridwell.config.metric import Metric, parse_metric
-from gridwell.config.models import ScreenOptions, Slide
+from gridwell.config.models import Assay, ScreenOptions, Slide
 from gridwell.config.spots import row_index
 from gridwell.screen.curves import (
     MIN_LEVELS,
@@ -114,17 +114,11 @@ def screen_study(
         measured = measure_metric(metric, table, *facts)
         own = measured is not None
         any_own |= own
-        if measured is None:
-            measured = measure_metric(Metric("column", column="auto"), table, *facts)
-        if measured is None:
-            nothing = pd.Series(np.nan, table.index)
-            measured = Measured("", nothing, nothing, "other")
-        layout = layouts[slide.layout] if slide.layout else None
         results[name] = _screen_slide(
             slide,
             table=table,
-            measured=measured,
-            layout=layout,
+            measured=measured or _stand_in(table, *facts),
+            layout=layouts[slide.layout] if slide.layout else None,
             grid=read_grid_facts(grids[name]),
             how=options.normalise,
         )
@@ -144,6 +138,15 @@ def screen_study(
         pd.concat(points) if points else pd.DataFrame(columns=column_names("screen/curves.csv")),
     )
     write_csv(out_dir / "quality.csv", _quality_table(results))
+
+
+def _stand_in(
+    table: pd.DataFrame, assay: Assay, instances: Mapping[str, Path], roles: Mapping[str, str]
+) -> Measured:
+    """What a slide is screened by that has not the number of the study: its assay's own."""
+    measured = measure_metric(Metric("column", column="auto"), table, assay, instances, roles)
+    nothing = pd.Series(np.nan, table.index)
+    return measured or Measured("", nothing, nothing, "other")
 
 
 def _parsed(text: str) -> Metric:
