@@ -84,31 +84,7 @@ def read_yaml(path: Path, name: str) -> Document:
         If the file is too large, not text, not YAML, holds a key twice, or no mapping;
         with the line where it is known.
     """
-    try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_BYTES else b""
-    except OSError as error:
-        raise InputError(unreadable(name, error)) from error
-    if size > MAX_BYTES:
-        raise InputError(
-            Problem(
-                file=name,
-                reason=f"is {size} bytes long, {MAX_BYTES} at most are read",
-                remedy="Keep options only in it.",
-            )
-        )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InputError(
-            Problem(
-                file=name,
-                row=line,
-                reason="holds a character that is not UTF-8",
-                remedy="Save the file as UTF-8.",
-            )
-        ) from error
+    text = _text_of(path, name)
     loader = None
     try:
         loader = _Loader(text)
@@ -151,6 +127,34 @@ def read_yaml(path: Path, name: str) -> Document:
             )
         )
     return Document(_with_text_keys(values), lines)
+
+
+def _text_of(path: Path, name: str) -> str:
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        raise InputError(unreadable(name, error)) from error
+    if size > MAX_BYTES:
+        raise InputError(
+            Problem(
+                file=name,
+                reason=f"is {size} bytes long, {MAX_BYTES} at most are read",
+                remedy="Keep options only in it.",
+            )
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(
+            Problem(
+                file=name,
+                row=line,
+                reason="holds a character that is not UTF-8",
+                remedy="Save the file as UTF-8.",
+            )
+        ) from error
 
 
 def _walk(

@@ -203,8 +203,8 @@ def decide(
     )
     if quality < _NO_LATTICE and not anchors:
         return Verdict(None, reason=NOT_FOUND)
-    known_axes = [a for a, n in (("row", dims.rows), ("col", dims.cols)) if n is None]
-    sure = _edges_sure(lines, known_axes, anchors, doubts)
+    free_axes = [a for a, n in (("row", dims.rows), ("col", dims.cols)) if n is None]
+    sure = _edges_sure(lines, free_axes, anchors, doubts)
     confidence = quality * sure
     for factor, _ in doubts:
         confidence *= factor
