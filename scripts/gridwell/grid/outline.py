@@ -15,6 +15,7 @@ _REACH = 0.5  # of the pitch, on each side of a spot's centre
 _RIM = 0.45  # beyond it lies what parts the spots
 _SIDE = 120  # samples across
 _LEVEL = 0.5  # of the outline's height over the surroundings
+_EDGE = 8  # samples that are just inside an edge
 _NOISE = 5.0  # robust standard deviations of the surroundings
 _MOST = 300  # spots that are enough for an average
 _SQUARE = 0.89  # area over width times height; 1 for a square, 0.79 for a disc
@@ -56,12 +57,18 @@ def measure_outline(image: npt.NDArray[np.float32], centres: Array, basis: Basis
     rim = np.maximum(*np.meshgrid(np.abs(axis), np.abs(axis))) > _RIM
     noise = 1.4826 * float(np.median(np.abs(typical[rim] - np.median(typical[rim]))))
     height = np.abs(typical)
+    least = _NOISE * noise
     peak = float(np.percentile(height[~rim], 98))
-    level = max(_LEVEL * peak, _NOISE * noise)
+    outer = _enclosed(height > least)
+    if outer is not None and _ends(outer, rim):
+        # Where cells stand so dense that they show even in the median, half of their height is
+        # the outline of the cells. The height just inside the outer edge is the spot's own.
+        peak = min(peak, _height_at_edge(height, outer))
+    level = max(_LEVEL * peak, least)
     if peak <= level:
         return None
     spot = _enclosed(height > level)
-    if spot is None or (spot & rim).sum() > 0.02 * spot.sum():
+    if spot is None or not _ends(spot, rim):
         return None
     middle = np.abs(axis) < 0.1
     width = float(np.median(spot[middle].sum(axis=1))) / (_SIDE - 1) * 2 * _REACH
@@ -70,6 +77,19 @@ def measure_outline(image: npt.NDArray[np.float32], centres: Array, basis: Basis
     if min(width, tall) <= 0.05:
         return None
     return Outline("square" if area > _SQUARE * width * tall else "round", (width, tall))
+
+
+def _ends(spot: npt.NDArray[np.bool_], rim: npt.NDArray[np.bool_]) -> bool:
+    """Say whether the spot ends before what parts the spots."""
+    return bool((spot & rim).sum() <= 0.02 * spot.sum())
+
+
+def _height_at_edge(height: Array, spot: npt.NDArray[np.bool_]) -> float:
+    """Height of the spot just inside its edge."""
+    from scipy import ndimage
+
+    inner = ndimage.binary_erosion(spot, iterations=_EDGE)
+    return float(np.percentile(height[spot & ~inner], 75))
 
 
 def _typical(image: npt.NDArray[np.float32], centres: Array, basis: Basis) -> Array:

@@ -55,3 +55,14 @@ def test_nothing_to_measure_is_none():
 def test_spots_that_run_together_have_no_outline():
     image, centres, basis = draw("square", 60, ring=False, sign=1, angle=0, noise=1)
     assert measure_outline(image, centres, basis) is None
+
+
+def test_dense_cells_do_not_hide_the_dim_spot_around_them():
+    image, centres, basis = draw("square", 44, ring=False, sign=1, angle=3, noise=1)
+    rng = np.random.default_rng(4)
+    for centre in np.repeat(centres, 40, axis=0):
+        cell = centre + rng.uniform(-16, 16, 2)
+        at = tuple(int(16 * value) for value in cell)
+        cv2.circle(image, at, 3 * 16, 400, thickness=-1, shift=4)
+    found = measure_outline(image, centres, basis)
+    np.testing.assert_allclose(np.array(found.size) * PITCH, 44, rtol=0.1)
