@@ -89,7 +89,41 @@ def inspect_channels(
         if channel.channel in infos:
             row = rows.get(channel.channel)
             problems.extend(replace(problem, row=row) for problem in _fits(channel, infos))
-    return infos, problems
+    try:
+        agreed_pixel_size(channels, infos)
+    except InputError as error:
+        first = next((rows[name] for name in infos if name in rows), None)
+        problems.extend(replace(problem, row=first) for problem in error.problems)
+    # A channel that stands twice in the table has the mistakes of its image once.
+    return infos, list(dict.fromkeys(problems))
+
+
+def agreed_pixel_size(channels: Sequence[Channel], infos: Mapping[str, ImageInfo]) -> float | None:
+    """Pixel size of the slide in micrometres: what channels.tsv says, else what the files say.
+
+    Raises
+    ------
+    InputError
+        If the channels, or their files, say different ones.
+    """
+    table = {c.channel: c.pixel_size_um for c in channels if c.pixel_size_um is not None}
+    said = table or {
+        name: info.pixel_size_um for name, info in infos.items() if info.pixel_size_um is not None
+    }
+    if not said:
+        return None
+    if max(said.values()) > 1.01 * min(said.values()):
+        raise InputError(
+            Problem(
+                TABLE,
+                f"{channels[0].slide}: the channels have different pixel sizes",
+                "Write the true one into the column pixel_size_um of channels.tsv, the same for "
+                "all channels of the slide.",
+                column="pixel_size_um",
+                value=", ".join(f"{name}: {size:g}" for name, size in said.items()),
+            )
+        )
+    return next(iter(said.values()))
 
 
 def _placed(problem: Problem, channel: Channel, path: Path, row: int | None) -> Problem:
@@ -98,7 +132,7 @@ def _placed(problem: Problem, channel: Channel, path: Path, row: int | None) -> 
     if problem.column == "index":
         reason = f"{name}: {path.name} {problem.reason}"
         return Problem(TABLE, reason, problem.remedy, row, "index", channel.index)
-    if not (path.exists() or path.is_symlink()):
+    if not (path.is_file() or path.is_symlink()):
         reason = f"{name}: the image {problem.reason}"
         return Problem(TABLE, reason, problem.remedy, row, "path", channel.path)
     return problem

@@ -14,7 +14,7 @@ from typing import Any
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import whole, write_json
 from gridwell.config.models import Channel
-from gridwell.images.check import inspect_channels
+from gridwell.images.check import agreed_pixel_size, inspect_channels
 from gridwell.images.description import FORMAT, NAME
 from gridwell.images.reader import ImageInfo, inspect, not_fetched
 
@@ -61,7 +61,7 @@ def ingest_slide(
     infos, problems = inspect_channels(channels, files, max_gigapixels)
     if problems:
         raise InputError(problems)
-    pixel_size = _pixel_size(channels, infos)
+    pixel_size = agreed_pixel_size(channels, infos)
     names = _names(channels, files)
     fresh_folder = not out_dir.exists()
     brought: list[Path] = []
@@ -168,28 +168,6 @@ def _read(source: Path, copy: Path | None = None) -> tuple[int, str]:
             out.write(block)
             size += len(block)
     return size, digest.hexdigest()
-
-
-def _pixel_size(channels: Sequence[Channel], infos: Mapping[str, ImageInfo]) -> float | None:
-    """Pixel size of the slide: what channels.tsv says, else what the files say."""
-    table = {c.channel: c.pixel_size_um for c in channels if c.pixel_size_um is not None}
-    said = table or {
-        c.channel: size for c in channels if (size := infos[c.channel].pixel_size_um) is not None
-    }
-    if not said:
-        return None
-    if max(said.values()) > 1.01 * min(said.values()):
-        raise InputError(
-            Problem(
-                "config/channels.tsv" if table else str(infos[next(iter(said))].path),
-                f"{channels[0].slide}: the channels have different pixel sizes",
-                "Write the true one into the column pixel_size_um of channels.tsv, the same for "
-                "all channels of the slide.",
-                column="pixel_size_um",
-                value=", ".join(f"{name}: {size:g}" for name, size in said.items()),
-            )
-        )
-    return next(iter(said.values()))
 
 
 def _describe(

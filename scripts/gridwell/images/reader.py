@@ -225,13 +225,14 @@ def _problem(path: Path, reason: str, remedy: str, value: object = None) -> Inpu
 def _kind(path: Path) -> str:
     """Return ``tiff``, ``png`` or ``jpeg`` by the first bytes; refuse all else."""
     try:
-        if path.is_dir():
-            raise _problem(path, "is a folder, not an image", "Name an image file in it.")
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            what = "a folder" if path.is_dir() else "a device or pipe"
+            raise _problem(path, f"is {what}, not an image", "Name an image file.")
         with path.open("rb") as file:
             head = file.read(32)
     except FileNotFoundError:
         if path.is_symlink():
-            raise not_fetched(path) from None
+            raise _dangling(path) from None
         raise _problem(
             path, "is not there", "Correct the path, or put the file where it says."
         ) from None
@@ -261,6 +262,16 @@ def _kind(path: Path) -> str:
                 "Export it as OME-TIFF with the microscope's software or bfconvert.",
             )
     raise _problem(path, "is not an image", "Give a TIFF, OME-TIFF, PNG or JPEG file.")
+
+
+def _dangling(path: Path) -> InputError:
+    """Return the error for a link to nothing: of an annex, or any other."""
+    target = path.readlink().as_posix()
+    if "annex/objects" in target:
+        return not_fetched(path)
+    return _problem(
+        path, "is a link to a file that is not there", "Correct the link, or the path.", target
+    )
 
 
 def not_fetched(path: Path) -> InputError:

@@ -250,6 +250,19 @@ def test_check_images_lists_everything_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_check_images_tells_what_ingest_would_refuse(tmp_path: Path) -> None:
+    good = write(tmp_path / "good.tif")
+    twice = [channel("nuclei", good, pixel_size_um=size) for size in (1.0, 2.0)]
+    (folder := tmp_path / "folder").mkdir()
+    other = [channel("nuclei", good, pixel_size_um=1.0), channel("live", good, pixel_size_um=2.0)]
+    found = check_images(study(tmp_path, S1=other, S2=[channel("nuclei", folder)], S3=twice))
+    assert [(p.file, p.column) for p in found] == [
+        ("config/channels.tsv", "pixel_size_um"),
+        ("config/channels.tsv", "path"),
+    ]
+    assert "is a folder" in found[1].reason
+
+
 def test_check_images_skips_what_is_in_the_study(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif")
     rows = [channel("nuclei", path)]

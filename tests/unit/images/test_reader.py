@@ -337,6 +337,12 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
     link = tmp_path / "link.tif"
     link.symlink_to(".git/annex/objects/x")
     assert f"Run: datalad get {link}" in problem(link)
+    elsewhere = tmp_path / "elsewhere.tif"
+    elsewhere.symlink_to("nowhere.tif")
+    assert "is a link to a file that is not there (found 'nowhere.tif')" in problem(elsewhere)
+    pipe = tmp_path / "pipe.tif"
+    os.mkfifo(pipe)
+    assert "is a device or pipe" in problem(pipe)
     pointer = tmp_path / "pointer.tif"
     pointer.write_text("/annex/objects/SHA256E-s100--abc.tif\n")
     assert "datalad get" in problem(pointer)
