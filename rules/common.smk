@@ -20,6 +20,7 @@ from gridwell.config.study import load_study
 from gridwell.images.check import TABLE, check_images
 from gridwell.images.reader import inspect
 from gridwell.versions.code import code_hash
+from gridwell.versions.dataset import check_dataset
 
 # One computation, one thread, in every job: the parallelism is over spots, and sums that are
 # split among threads would depend on how many there are.
@@ -34,14 +35,17 @@ def read_study():
     """
     damaged = []
 
-    def wrong_in_table(study):
+    def wrong_in_study(study):
         # A job on a cluster node reads the study again, but not the headers of all images.
-        problems = check_images(study) if workflow.is_main_process else []
+        if not workflow.is_main_process:
+            return []
+        problems = check_images(study)
         damaged.extend(problem for problem in problems if problem.file != TABLE)
-        return [problem for problem in problems if problem.file == TABLE]
+        wrong = [problem for problem in problems if problem.file == TABLE]
+        return [*check_dataset(study), *wrong]
 
     try:
-        study = load_study(Path.cwd(), dict(config), also=wrong_in_table)
+        study = load_study(Path.cwd(), dict(config), also=wrong_in_study)
     except InputError as error:
         mistakes = [*error.problems, *damaged]
         raise WorkflowError(

@@ -116,8 +116,11 @@ def _new(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from gridwell.config.study import load_study
     from gridwell.images.check import check_images
+    from gridwell.versions.dataset import check_dataset
 
-    study = load_study(options.study, also=check_images)
+    study = load_study(
+        options.study, also=lambda study: [*check_dataset(study), *check_images(study)]
+    )
     channels = sum(map(len, study.channels.values()))
     print(f"{options.study}: no mistakes; {len(study.slides)} slides, {channels} channels")
     return 0

@@ -15,11 +15,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_json
 from gridwell.images.description import read_slide_json
+
+if TYPE_CHECKING:
+    from gridwell.config.study import Study
 
 ATTRIBUTES = """\
 * annex.backend=SHA256E
@@ -220,6 +223,13 @@ def version_raw(study: Path, slide: str, *, versioning: str, out: Path) -> None:
 def _annex_key(path: Path) -> str | None:
     """Key of an annexed file: the name of what its link points to; None for a plain file."""
     return path.readlink().name if path.is_symlink() else None
+
+
+def check_dataset(study: Study) -> list[Problem]:
+    """Check before a run that the study is a dataset where its configuration wants one."""
+    if study.config.versioning == "datalad" and not is_dataset(study.root / "raw"):
+        return [not_a_dataset()]
+    return []
 
 
 def not_a_dataset() -> Problem:

@@ -7,11 +7,19 @@ import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from gridwell.config.errors import InputError
+from gridwell.config.models import Config
 from gridwell.images.description import FORMAT, NAME
-from gridwell.versions.dataset import committing, is_dataset, prepare_environment, version_raw
+from gridwell.versions.dataset import (
+    check_dataset,
+    committing,
+    is_dataset,
+    prepare_environment,
+    version_raw,
+)
 from gridwell.versions.hashes import sha256
 from gridwell.versions.new import new_study
 from gridwell.versions.record import verify, write_record
@@ -53,9 +61,16 @@ def add_slide(study: Path, slide: str, content: bytes = b"II*\0" * 1000) -> None
     (folder / NAME).write_text(json.dumps(description))
 
 
+@pytest.mark.parametrize(("versioning", "mistakes"), [("datalad", 1), ("off", 0)])
+def test_folder_without_history_is_told_before_a_run(tmp_path, versioning, mistakes):
+    study = SimpleNamespace(root=tmp_path, config=Config(versioning=versioning))
+    assert len(check_dataset(study)) == mistakes
+
+
 def test_new_study_is_a_dataset_with_raw_inside(tmp_path):
     study = tmp_path / "study"
     new_study(study)
+    assert check_dataset(SimpleNamespace(root=study, config=Config())) == []
     assert is_dataset(study)
     assert is_dataset(study / "raw")
     assert git(study, "status", "--porcelain") == ""
