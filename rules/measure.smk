@@ -48,6 +48,7 @@ rule summarise_objects:
         runtime=minutes(15),
     params:
         channels=lambda wildcards: segmented(wildcards.slide),
+        min_cells=study.config.fuse.min_cells,
         code=code("summarise_objects"),
     script:
         "../scripts/summarise_objects.py"

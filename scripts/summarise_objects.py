@@ -13,4 +13,5 @@ if __name__ == "__main__":
             dict(zip(channels, map(Path, snakemake.input.instances), strict=True)),
             dict(zip(channels, map(Path, snakemake.input.labels), strict=True)),
             spots_out=Path(snakemake.output.spots),
+            min_cells=snakemake.params.min_cells,
         )

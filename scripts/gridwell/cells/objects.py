@@ -20,7 +20,7 @@ def summarise_objects(
     labels: Mapping[str, Path],
     *,
     spots_out: Path,
-    min_cells: int = 10,
+    min_cells: int,
 ) -> None:
     """Count the objects of each segmented channel on every grid position.
 

@@ -235,7 +235,8 @@ class FuseOptions(Options):
         "this.",
     )
     min_cells: Annotated[int, Field(ge=1)] = Field(
-        default=10, description="Spots with fewer nuclei are flagged few_cells."
+        default=10,
+        description="Spots with fewer nuclei (objects assay: objects) are flagged few_cells.",
     )
 
 

@@ -115,6 +115,7 @@ def test_a_spot_that_fails_leaves_the_others(
         {"nuclei": tmp_path / "nuclei.parquet"},
         {"nuclei": tmp_path / "nuclei.zarr"},
         spots_out=tmp_path / "spots.csv",
+        min_cells=10,
     )
     spots = pd.read_csv(tmp_path / "spots.csv").set_index("spot")
     assert spots["flags"].fillna("").to_dict() == {
