@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +22,7 @@ from gridwell.config.models import (
 from gridwell.grid.model import is_settled
 from gridwell.grid.slide import detect_on_slide
 from gridwell.images.ingest import ingest_slide
+from gridwell.images.reader import inspect
 from gridwell.images.slide import open_slide, write_slide
 from gridwell.images.spots import crop_spots
 
@@ -56,12 +58,19 @@ def measure_image(
         If the image cannot be read, is not RGB, or its grid is not certain; the grid's files
         are written in the last case, to look at.
     """
+    if inspect(path).samples != 3:
+        raise InputError(
+            Problem(str(path), "is a gray image", "Give an RGB scan; colours are measured.")
+        )
     name = "scan"
     channel = Channel(slide=name, channel=name, role=Role.COLOUR, path=str(path))
     with TemporaryDirectory(prefix="gridwell-") as folder:
         work = Path(folder)
         ingest_slide(name, [channel], {name: path}, work / "raw")
-        write_slide(work / "raw", work / "slide.zarr", TileOptions())
+        try:
+            write_slide(work / "raw", work / "slide.zarr", TileOptions())
+        except InputError as error:  # of the copy, but the user knows the image
+            raise InputError(replace(p, file=str(path)) for p in error.problems) from None
         slide = open_slide(work / "slide.zarr")
         grid = detect_on_slide(
             work / "slide.zarr",

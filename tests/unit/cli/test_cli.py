@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import tifffile
 from gridwell.cli import main
+from PIL import Image
 from skimage.measure import label
 
 COMMANDS = ["new", "check", "simulate", "grid", "segment", "measure-colour", "verify"]
@@ -100,3 +101,13 @@ def test_mistakes_are_one_message(arguments, said, tmp_path, monkeypatch, capsys
     assert said in error
     assert "Traceback" not in error
     assert not list(tmp_path.iterdir())
+
+
+def test_damaged_scan_is_named_as_the_user_named_it(tmp_path, capsys):
+    scan = tmp_path / "scan.jpg"
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(scan)
+    scan.write_bytes(scan.read_bytes()[:-1000])
+    assert run("measure-colour", scan, "--out", tmp_path / "out") == 1
+    assert f"{scan}: is damaged" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [scan]
