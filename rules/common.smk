@@ -1,7 +1,6 @@
 """What all rules share: the study, input functions, resources, the hash of a rule's code."""
 
 import fcntl
-import json
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from gridwell.config.errors import InputError
 from gridwell.config.models import Assay, Role
 from gridwell.config.study import load_study
 from gridwell.images.check import TABLE, check_images
+from gridwell.images.copies import find_copies
 from gridwell.images.reader import inspect
 from gridwell.versions.code import code_hash
 from gridwell.versions.dataset import check_dataset
@@ -114,14 +114,9 @@ def get_sources(wildcards):
 def get_copies(wildcards):
     """File in raw/<slide> of each channel, where the landing folder was cleared since; else {}."""
     own = study.channels[wildcards.slide]
-    description = Path("raw", wildcards.slide, "slide.json")
-    if (
-        all(study.path_of(channel).exists() for channel in own)
-        or not description.exists()
-    ):
-        return {}
-    channels = json.loads(description.read_text())["channels"]
-    return {channel["channel"]: channel["file"] for channel in channels}
+    sources = {channel.channel: study.path_of(channel) for channel in own}
+    copies = find_copies(own, sources, Path("raw", wildcards.slide))
+    return {channel: path.name for channel, path in copies.items()}
 
 
 def get_override(wildcards):

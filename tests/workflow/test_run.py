@@ -104,6 +104,15 @@ PARTS = {
 }
 
 
+def test_the_landing_folder_may_be_cleared(finished_study, tmp_path, run):
+    study = Path(shutil.copytree(finished_study, tmp_path / "study"))
+    shutil.rmtree(study / "landing")
+    (study / f"raw/{slide_of(study)}/slide.json").unlink()
+    run(study, "--until", "ingest")
+    name = f"raw/{slide_of(study)}/slide.json"
+    assert (study / name).read_bytes() == (finished_study / name).read_bytes()
+
+
 def wait_for_part(study: Path, pattern: str, process: subprocess.Popen[bytes]) -> int:
     """Wait until a job writes `pattern`; return the process that writes, from the name."""
     for _ in range(60_000):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import Channel, Role
+from gridwell.images.copies import find_copies
 from gridwell.images.reader import ImageInfo, inspect
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def check_images(study: Study) -> list[Problem]:
     for slide in study.slides:
         channels = study.channels.get(slide, ())
         files = {channel.channel: study.path_of(channel) for channel in channels}
-        ingested = (study.root / "raw" / slide / "slide.json").exists()
-        if ingested and not all(path.exists() for path in files.values()):
+        if find_copies(channels, files, study.root / "raw" / slide):
             continue
         rows = {name: study.lines.get((slide, name)) for name in files}
         budget = study.config.ingest.max_gigapixels

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import whole, write_json
 from gridwell.config.models import Channel
 from gridwell.images.check import agreed_pixel_size, inspect_channels
+from gridwell.images.copies import name_copies, real_path
 from gridwell.images.description import FORMAT, NAME
 from gridwell.images.reader import ImageInfo, inspect, not_fetched
 
@@ -62,7 +62,7 @@ def ingest_slide(
     if problems:
         raise InputError(problems)
     pixel_size = agreed_pixel_size(channels, infos)
-    names = _names(channels, files)
+    names = name_copies(channels, files)
     fresh_folder = not out_dir.exists()
     brought: list[Path] = []
     try:
@@ -70,7 +70,7 @@ def ingest_slide(
         for source, name in names.items():
             entries.append(_bring(source, out_dir / name, brought))
         for channel in channels:
-            copy = out_dir / names[_real(files[channel.channel])]
+            copy = out_dir / names[real_path(files[channel.channel])]
             copied = inspect(copy, max_gigapixels, index=channel.index)
             infos[channel.channel] = copied
         info = _describe(slide, channels, infos, pixel_size, entries)
@@ -86,37 +86,6 @@ def ingest_slide(
     return info
 
 
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
-
-
-def _names(channels: Sequence[Channel], files: Mapping[str, Path]) -> dict[Path, str]:
-    """Name the copy of each source file (by its real path), in the order of first use.
-
-    Sources of the same name are told apart by the channel that uses them first.
-    """
-    first_use: dict[Path, str] = {}
-    given: dict[Path, str] = {}
-    for channel in channels:
-        path = files[channel.channel]
-        first_use.setdefault(_real(path), channel.channel)
-        # The name that the user wrote, not that of the annex object behind a link.
-        given.setdefault(_real(path), path.name)
-    # File systems that ignore case hold two names for one.
-    counts = Counter(name.lower() for name in given.values())
-    names = {
-        source: f"{first_use[source]}_{name}" if counts[name.lower()] > 1 else name
-        for source, name in given.items()
-    }
-    used = Counter(name.lower() for name in names.values())
-    for source, name in names.items():
-        if used[name.lower()] > 1 or name == NAME:
-            raise InputError(
-                Problem(str(source), "has a name that is taken in the slide", "Rename the file.")
-            )
-    return names
-
-
 def _bring(source: Path, target: Path, brought: list[Path]) -> dict[str, Any]:
     """Copy one file unless the same is there; return its entry for slide.json."""
     try:
@@ -124,7 +93,7 @@ def _bring(source: Path, target: Path, brought: list[Path]) -> dict[str, Any]:
             if target.is_symlink() and not target.exists():
                 raise not_fetched(target)
             size, digest = _read(source)
-            if _real(source) != _real(target) and _read(target) != (size, digest):
+            if real_path(source) != real_path(target) and _read(target) != (size, digest):
                 raise InputError(
                     Problem(
                         str(target),

@@ -270,4 +270,6 @@ def test_check_images_skips_what_is_in_the_study(tmp_path: Path) -> None:
     path.unlink()
     assert check_images(study(tmp_path, S1=rows)) == []
     (tmp_path / "raw" / "S1" / "slide.json").unlink()
+    assert check_images(study(tmp_path, S1=rows)) == []
+    (tmp_path / "raw" / "S1" / "a.tif").unlink()
     assert len(check_images(study(tmp_path, S1=rows))) == 1
