@@ -40,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:  # a folder that is none, no permission, a full disk
+        where = f"{error.filename2 or error.filename}: " if error.filename else ""
+        remedy = "See to the path, its permissions and the room on the disk"
+        print(f"gridwell {options.name}: {where}{error.strerror}. {remedy}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

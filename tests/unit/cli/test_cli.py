@@ -111,3 +111,13 @@ def test_damaged_scan_is_named_as_the_user_named_it(tmp_path, capsys):
     assert run("measure-colour", scan, "--out", tmp_path / "out") == 1
     assert f"{scan}: is damaged" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [scan]
+
+
+@pytest.mark.parametrize("command", ["grid", "segment"])
+def test_output_that_cannot_be_written_is_told(command, phantom, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    image = next(phantom.glob("*nuclei*"))
+    assert run(command, image, "--out", tmp_path / "file" / "out.tif") == 1
+    error = capsys.readouterr().err
+    assert str(tmp_path / "file") in error
+    assert "Traceback" not in error
