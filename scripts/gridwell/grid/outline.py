@@ -15,7 +15,8 @@ _REACH = 0.5  # of the pitch, on each side of a spot's centre
 _RIM = 0.45  # beyond it lies what parts the spots
 _SIDE = 120  # samples across
 _LEVEL = 0.5  # of the outline's height over the surroundings
-_EDGE = 8  # samples that are just inside an edge
+_AROUND = 0.4  # of the core, for what lies around it to be more than a blurred edge
+_LEVEL_SHARE = 0.45  # of what lies around a core, for it to be a level spot
 _NOISE = 5.0  # robust standard deviations of the surroundings
 _MOST = 300  # spots that are enough for an average
 _SQUARE = 0.89  # area over width times height; 1 for a square, 0.79 for a disc
@@ -59,15 +60,15 @@ def measure_outline(image: npt.NDArray[np.float32], centres: Array, basis: Basis
     height = np.abs(typical)
     least = _NOISE * noise
     peak = float(np.percentile(height[~rim], 98))
-    outer = _enclosed(height > least)
-    if outer is not None and _ends(outer, rim):
-        # Where cells stand so dense that they show even in the median, half of their height is
-        # the outline of the cells. The height just inside the outer edge is the spot's own.
-        peak = min(peak, _height_at_edge(height, outer))
     level = max(_LEVEL * peak, least)
     if peak <= level:
         return None
     spot = _enclosed(height > level)
+    outer = _enclosed(height > least)
+    if outer is not None and spot is not None and _ends(outer, rim):
+        own = _plateau(height, outer & ~spot, spot)
+        if own is not None:
+            spot = _enclosed(height > max(_LEVEL * own, least))
     if spot is None or not _ends(spot, rim):
         return None
     middle = np.abs(axis) < 0.1
@@ -84,12 +85,19 @@ def _ends(spot: npt.NDArray[np.bool_], rim: npt.NDArray[np.bool_]) -> bool:
     return bool((spot & rim).sum() <= 0.02 * spot.sum())
 
 
-def _height_at_edge(height: Array, spot: npt.NDArray[np.bool_]) -> float:
-    """Height of the spot just inside its edge."""
-    from scipy import ndimage
+def _plateau(
+    height: Array, around: npt.NDArray[np.bool_], core: npt.NDArray[np.bool_]
+) -> float | None:
+    """Height of a spot around a higher core, or None where the core only fades out.
 
-    inner = ndimage.binary_erosion(spot, iterations=_EDGE)
-    return float(np.percentile(height[spot & ~inner], 75))
+    Where cells stand so dense that they show even in the median, half of their height is the
+    outline of the cells. The spot around them is level; the blur of an edge is not.
+    """
+    if around.sum() < _AROUND * core.sum():
+        return None
+    typical = float(np.median(height[around]))
+    level = np.abs(height[around] - typical) < 0.3 * typical
+    return typical if level.mean() > _LEVEL_SHARE else None
 
 
 def _typical(image: npt.NDArray[np.float32], centres: Array, basis: Basis) -> Array:
