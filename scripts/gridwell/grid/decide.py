@@ -487,7 +487,8 @@ def _free_doubts(
     missing = float((total - inner.sum() + 1) / (total + 2))
     sure_format = standard and total >= _SMALLEST_SURE and dims.rows is None and dims.cols is None
     spare = _larger_format(seen.rows, seen.cols)
-    if spare and not standard and dims.rows is None and dims.cols is None:
+    # An empty line more on one side would move a grid that lies in the middle out of it.
+    if spare and not standard and not sides.framed and dims.rows is None and dims.cols is None:
         doubts.append(
             (
                 _DOUBT,
