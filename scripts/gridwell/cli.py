@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from gridwell import __version__
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import ColourOptions, GridOptions, SegmentMethod
+from gridwell.phantom.options import PhantomOptions
 
 M = TypeVar("M", bound=BaseModel)
 Command = Callable[[argparse.Namespace], int]
@@ -164,7 +165,7 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="of a study: tiny (one slide of 12 spots), demo (four slides), full (one slide of "
         "672 spots, 3.7 GB)",
     )
-    _add_phantom_options(parser)
+    _add_model_options(parser, PhantomOptions)
 
 
 def _add_grid(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -258,15 +259,7 @@ def _measure_colour(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_phantom_options(parser: argparse.ArgumentParser) -> None:
-    from gridwell.phantom.options import PhantomOptions
-
-    _add_model_options(parser, PhantomOptions)
-
-
 def _simulate(options: argparse.Namespace) -> int:
-    from gridwell.phantom.options import PhantomOptions
-
     given = _given(options, PhantomOptions)
     if options.study:
         from gridwell.phantom.study import simulate_study
