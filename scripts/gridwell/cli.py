@@ -16,11 +16,12 @@ from pydantic import BaseModel, ValidationError
 
 from gridwell import __version__
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.models import ColourOptions, GridOptions, SegmentMethod
+from gridwell.config.models import Carrier, ColourOptions, GridOptions, SegmentMethod
 from gridwell.phantom.options import PhantomOptions
 
 M = TypeVar("M", bound=BaseModel)
 Command = Callable[[argparse.Namespace], int]
+_CARRIER = "name of a known carrier (docs/options.md), or a file of your own (docs/carriers.md)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -179,12 +180,11 @@ def _add_grid(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("image", type=Path, metavar="IMAGE")
     parser.add_argument("--out", type=Path, required=True, help="folder for the four files")
     parser.add_argument("--index", type=int, default=0, help="plane of the file, from 0")
-    parser.add_argument("--carrier", help="name of a known carrier (resources/carriers)")
+    parser.add_argument("--carrier", help=_CARRIER)
     _add_model_options(parser, GridOptions)
 
 
 def _grid(options: argparse.Namespace) -> int:
-    from gridwell.config.carriers import load_carrier
     from gridwell.grid.model import is_settled
     from gridwell.grid.slide import detect_on_image
 
@@ -193,8 +193,8 @@ def _grid(options: argparse.Namespace) -> int:
         out_dir=options.out,
         index=options.index,
         options=_validated(GridOptions, _given(options, GridOptions)),
-        carrier=load_carrier(options.carrier) if options.carrier else None,
-        carrier_name=options.carrier,
+        carrier=_carrier(options.carrier),
+        carrier_name=options.carrier and Path(options.carrier).stem,
     )
     size = f"{grid.rows} rows x {grid.cols} columns, " if grid.rows else ""
     print(f"{grid.status}: {size}{grid.found} spots found, confidence {grid.confidence:.2f}")
@@ -202,6 +202,15 @@ def _grid(options: argparse.Namespace) -> int:
         print(grid.reason)
     print(options.out / "grid.png")
     return 0 if is_settled(grid) else 3
+
+
+def _carrier(given: str | None) -> Carrier | None:
+    """A carrier by its name, or from a file of one's own."""
+    from gridwell.config.carriers import load_carrier, read_carrier
+
+    if given is None:
+        return None
+    return read_carrier(Path(given)) if given.endswith(".yaml") else load_carrier(given)
 
 
 def _add_segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -237,22 +246,21 @@ def _add_measure_colour(commands: argparse._SubParsersAction[argparse.ArgumentPa
     )
     parser.add_argument("image", type=Path, metavar="IMAGE")
     parser.add_argument("--out", type=Path, required=True, help="folder for spots.csv and the grid")
-    parser.add_argument("--carrier", help="name of a known carrier (resources/carriers)")
+    parser.add_argument("--carrier", help=_CARRIER)
     parser.add_argument("--layout", type=Path, help="layout with calibration spots, CSV")
     _add_model_options(parser, ColourOptions)
 
 
 def _measure_colour(options: argparse.Namespace) -> int:
     from gridwell.colour.image import measure_image
-    from gridwell.config.carriers import load_carrier
     from gridwell.config.layouts import read_layout
 
     measure_image(
         options.image,
         out_dir=options.out,
         options=_validated(ColourOptions, _given(options, ColourOptions)),
-        carrier=load_carrier(options.carrier) if options.carrier else None,
-        carrier_name=options.carrier,
+        carrier=_carrier(options.carrier),
+        carrier_name=options.carrier and Path(options.carrier).stem,
         layout=read_layout(options.layout) if options.layout else None,
     )
     print(options.out / "spots.csv")

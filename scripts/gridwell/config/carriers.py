@@ -12,6 +12,9 @@ from gridwell.config.explain import problems_of, suggest
 from gridwell.config.models import Carrier
 from gridwell.config.yamls import read_yaml
 
+# Carriers of a study, beside those that come with gridwell.
+OWN = "config/carriers"
+
 
 def resources() -> Path:
     """Folder ``resources`` of the repository that this library was imported from.
@@ -31,10 +34,21 @@ def resources() -> Path:
     return folder
 
 
-def carrier_names() -> list[str]:
-    """Names of all known carriers, sorted; those of numbers by number."""
-    names = [path.stem for path in (resources() / "carriers").glob("*.yaml")]
-    return sorted(names, key=_by_number)
+def carrier_names(study: Path | None = None) -> list[str]:
+    """Names of all known carriers, sorted; those of numbers by number.
+
+    Parameters
+    ----------
+    study
+        Folder of a study, whose own carriers in ``config/carriers`` count too.
+    """
+    return sorted(_files(study), key=_by_number)
+
+
+def _files(study: Path | None) -> dict[str, Path]:
+    """File of each carrier; a study's own wins over one of the same name here."""
+    folders = [resources() / "carriers", *([study / OWN] if study is not None else [])]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def _by_number(name: str) -> tuple[str, int]:
@@ -42,27 +56,49 @@ def _by_number(name: str) -> tuple[str, int]:
     return (head, int(tail)) if tail.isdigit() else (name, 0)
 
 
-def load_carrier(name: str) -> Carrier:
-    """Read ``resources/carriers/<name>.yaml``.
+def load_carrier(name: str, study: Path | None = None) -> Carrier:
+    """Read ``config/carriers/<name>.yaml`` of a study, else ``resources/carriers/<name>.yaml``.
+
+    Parameters
+    ----------
+    name
+        Name of the carrier.
+    study
+        Folder of a study; None: only the carriers that come with gridwell.
 
     Raises
     ------
     InputError
         If there is no such carrier, or its file is wrong.
     """
-    names = carrier_names()
-    if name not in names:
+    path = _files(study).get(name)
+    if path is None:
         raise InputError(
             Problem(
                 file="resources/carriers",
                 reason="is no known carrier",
-                remedy=unknown_carrier_remedy(name),
+                remedy=unknown_carrier_remedy(name, study),
                 column="carrier",
                 value=name,
             )
         )
-    file = f"resources/carriers/{name}.yaml"
-    document = read_yaml(resources() / "carriers" / f"{name}.yaml", file)
+    own = path.parent != resources() / "carriers"
+    return _read(path, f"{OWN if own else 'resources/carriers'}/{path.name}")
+
+
+def read_carrier(path: Path) -> Carrier:
+    """Read any carrier file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is wrong.
+    """
+    return _read(path, str(path))
+
+
+def _read(path: Path, file: str) -> Carrier:
+    document = read_yaml(path, file)
     try:
         return Carrier.model_validate(document.options)
     except ValidationError as error:
@@ -70,10 +106,10 @@ def load_carrier(name: str) -> Carrier:
         raise InputError(replace(item, row=document.line(keys)) for keys, item in found) from error
 
 
-def unknown_carrier_remedy(name: str) -> str:
+def unknown_carrier_remedy(name: str, study: Path | None = None) -> str:
     """What to do about a carrier that is not known."""
     return (
-        suggest(name, carrier_names(), "carriers")
+        suggest(name, carrier_names(study), "carriers")
         + " For any other, leave the cell empty: rows and columns are then inferred, or are "
-        "grid.rows and grid.cols of config.yaml."
+        f"grid.rows and grid.cols of config.yaml; or describe it in {OWN}/{name}.yaml."
     )

@@ -217,7 +217,8 @@ def options_md() -> str:
         "## Carriers",
         "Names for the column `carrier` of slides.tsv, from `resources/carriers`.",
         _carriers_table(),
-        "A carrier of your own is a file there:",
+        "A carrier of your own is a file `config/carriers/<name>.yaml` in the study; it wins over "
+        "one of the same name here. [carriers.md](carriers.md) shows how.",
         _options_table(Carrier, ""),
     ]
     return "\n\n".join(parts) + "\n"
@@ -332,6 +333,8 @@ def _kind(field: FieldInfo, model: type[BaseModel]) -> str:
 def _in_words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    if schema.get("type") == "array" and "prefixItems" not in schema:
+        return f"[{_plural(_in_words(schema['items'], definitions))}]"
     if "anyOf" in schema:
         return ", or ".join(_in_words(item, definitions) for item in schema["anyOf"])
     if "enum" in schema:
@@ -342,11 +345,18 @@ def _in_words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     words = {
         "null": "empty",
         "boolean": "true or false",
-        "array": "[x, y]" if "prefixItems" in schema else "[whole numbers]",
+        "array": "[x, y]",
         "object": "a section, a line each",
         "string": "text",
     }
     return words[kind]
+
+
+def _plural(words: str) -> str:
+    kind, comma, bounds = words.partition(",")
+    if kind.startswith("["):
+        return f"{words}, …"
+    return {"text": "texts"}.get(kind, f"{kind}s") + comma + bounds
 
 
 def _number_in_words(schema: Mapping[str, Any]) -> str:

@@ -14,11 +14,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveFloat,
+    PositiveInt,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from gridwell.config.spots import parse_spot
 
 SLIDE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 CHANNEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
@@ -337,7 +340,8 @@ class Slide(Options):
     assay: Assay = Field(description="viability, objects or colorimetry.")
     carrier: str | None = Field(
         default=None,
-        description="Name of a known carrier in resources/carriers; empty: infer the grid.",
+        description="Name of a known carrier, in config/carriers or among those that come with "
+        "gridwell; empty: infer the grid.",
     )
     layout: str | None = Field(
         default=None, description="A file in config/layouts; empty: no layout, no statistics."
@@ -388,7 +392,10 @@ class LayoutRow(Options):
 
 
 class Carrier(Options):
-    """A known carrier, resources/carriers/<name>.yaml."""
+    """A known carrier: resources/carriers/<name>.yaml, or config/carriers/<name>.yaml of a study.
+
+    Distances are in micrometres on the carrier as it lies with spot A1 at the top left.
+    """
 
     title: str = Field(description="What it is, for people.")
     rows: int = Field(ge=1, le=512, description="Rows of spots.")
@@ -400,20 +407,69 @@ class Carrier(Options):
         default=None, description="Width and height of a spot, in micrometres."
     )
     shape: Literal["square", "round"] | None = Field(default=None, description="Outline of a spot.")
-    block_rows: tuple[int, ...] = Field(
+    block_rows: tuple[PositiveInt, ...] = Field(
         default=(), description="Rows of each block, where gaps part the grid; sums up to rows."
     )
-    block_cols: tuple[int, ...] = Field(
+    block_cols: tuple[PositiveInt, ...] = Field(
         default=(), description="Columns of each block; sums up to cols."
+    )
+    gap_um: tuple[PositiveFloat, PositiveFloat] | None = Field(
+        default=None,
+        description="Spacing across a gap between blocks, from the last column to the next and "
+        "from the last row to the next, centre to centre, in micrometres.",
+    )
+    footprint_um: tuple[PositiveFloat, PositiveFloat] | None = Field(
+        default=None, description="Width and height of the whole carrier, in micrometres."
+    )
+    a1_um: tuple[PositiveFloat, PositiveFloat] | None = Field(
+        default=None,
+        description="Centre of spot A1 from the left and the top edge of the carrier, in "
+        "micrometres.",
+    )
+    marks: tuple[tuple[float, float], ...] = Field(
+        default=(),
+        description="Marks that look like spots and lie off the grid, in columns and rows from "
+        "A1: [-1, 0] is left of A1. They tell which corner of the image A1 is in.",
+    )
+    empty: tuple[str, ...] = Field(
+        default=(), description="Spots that stay empty by design, as H12; they tell the same."
     )
     source: str = Field(default="", description="Where the numbers come from.")
 
     @model_validator(mode="after")
-    def _blocks_are_whole(self) -> Self:
+    def _fits_together(self) -> Self:
         for blocks, lines in ((self.block_rows, self.rows), (self.block_cols, self.cols)):
             if blocks and sum(blocks) != lines:
                 raise PydanticCustomError("blocks", "has blocks that do not sum up to the grid")
+        if self.gap_um and max(len(self.block_rows), len(self.block_cols)) < 2:
+            raise PydanticCustomError("gap", "has a gap but no blocks that it could part")
+        if self.spot_um and self.pitch_um and _any_larger(self.spot_um, self.pitch_um):
+            raise PydanticCustomError("spots", "has spots that are wider than their spacing")
+        if self.a1_um and self.footprint_um and _any_larger(self.a1_um, self.footprint_um):
+            raise PydanticCustomError("a1", "has its spot A1 beyond its edge")
+        for column, row in self.marks:
+            if 0 <= column <= self.cols - 1 and 0 <= row <= self.rows - 1:
+                raise PydanticCustomError("marks", "has marks that lie in the grid")
+        for name in self.empty:
+            _check_spot_of(name, self.rows, self.cols)
         return self
+
+
+def _any_larger(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return any(a > b for a, b in zip(one, other, strict=True))
+
+
+def _check_spot_of(name: str, rows: int, cols: int) -> None:
+    try:
+        row, col = parse_spot(name)
+    except ValueError as error:
+        raise PydanticCustomError("spot", "names an empty spot that is no spot") from error
+    if row >= rows or col >= cols:
+        raise PydanticCustomError("spot", "names an empty spot that lies outside its grid")
+
+
+Corner = Literal["A1 top left", "A1 top right", "A1 bottom left", "A1 bottom right"]
+"""Corner of the image that spot A1 is in; the carrier is turned, never mirrored."""
 
 
 class GridOverride(Options):
@@ -425,14 +481,29 @@ class GridOverride(Options):
         default=None, description="Spacing of columns and of rows, in pixels: [x, y]."
     )
     angle: float | None = Field(
-        default=None, ge=-45, le=45, description="Rotation in degrees, clockwise on screen."
+        default=None,
+        ge=-180,
+        le=180,
+        description="Direction from A1 to A2 in degrees, clockwise on screen; 0 is to the right.",
     )
     origin: tuple[float, float] | None = Field(
-        default=None, description="Centre of spot A1, in pixels: [x, y]."
+        default=None, description="Centre of spot A1, in pixels: [x, y]; taken as it stands."
     )
     spot: tuple[PositiveFloat, PositiveFloat] | None = Field(
         default=None, description="Width and height of a spot, in pixels."
     )
     corners: dict[str, tuple[float, float]] | None = Field(
-        default=None, description="Clicked spots: name and centre in pixels, as A1: [512, 480]."
+        default=None,
+        description="Clicked spots: name and centre in pixels, as A1: [512, 480]. A click may be "
+        "off by a quarter of the spacing.",
+    )
+    orientation: Corner | None = Field(
+        default=None,
+        description="Where A1 is in the image as it stands: A1 top left, A1 top right, A1 bottom "
+        "left or A1 bottom right.",
+    )
+    same_as: str | None = Field(
+        default=None,
+        description="Another slide of the study whose grid this one has: rows, columns, spacing, "
+        "spot size and bends are taken from it, place and angle are found on this slide's image.",
     )

@@ -115,7 +115,7 @@ def load_study(
     draft.channels = _read_sheet(
         draft, root, CHANNELS, Channel, ("slide", "channel", "role", "path")
     )
-    _read_carriers(draft)
+    _read_carriers(draft, root)
     _read_layouts(draft, root)
     _read_overrides(draft, root)
     check_draft(draft)
@@ -177,17 +177,22 @@ def _read_sheet(
     return sheet
 
 
-def _read_carriers(draft: Draft) -> None:
-    known = carrier_names()
+def _read_carriers(draft: Draft, root: Path) -> None:
+    known = carrier_names(root)
+    wrong: set[str] = set()
     for line, cells in draft.slides.rows:
         name = cells.get("carrier")
-        if name in known:
-            draft.carriers.setdefault(name, load_carrier(name))
-        elif name:
+        if name in known and name not in draft.carriers and name not in wrong:
+            try:
+                draft.carriers[name] = load_carrier(name, root)
+            except InputError as error:
+                wrong.add(name)
+                draft.problems += error.problems
+        elif name and name not in known:
             draft.wrong(
                 SLIDES,
                 "is no known carrier",
-                unknown_carrier_remedy(name),
+                unknown_carrier_remedy(name, root),
                 row=line,
                 column="carrier",
                 value=name,

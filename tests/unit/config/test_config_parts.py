@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from gridwell.config import carriers
-from gridwell.config.carriers import carrier_names, load_carrier
+from gridwell.config.carriers import carrier_names, load_carrier, read_carrier
 from gridwell.config.errors import InputError
 from gridwell.config.explain import closest, short, suggest
 from gridwell.config.metric import AGGREGATES, Metric, parse_metric
@@ -18,7 +18,10 @@ NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,12}", fullmatch=True)
 def test_carriers_are_those_known():
     sizes = {name: (load_carrier(name).rows, load_carrier(name).cols) for name in carrier_names()}
     assert sizes == {
+        "dma-588": (14, 42),
         "dma-672": (14, 48),
+        "dma-672-blocks": (14, 48),
+        "dma-672-round": (14, 48),
         "sbs-6": (2, 3),
         "sbs-12": (3, 4),
         "sbs-24": (4, 6),
@@ -39,6 +42,60 @@ def test_microplates_fit_their_footprint():
             assert carrier.cols * carrier.pitch_um[0] <= 127_760
             assert carrier.rows * carrier.pitch_um[1] <= 85_480
             assert carrier.spot_um is None or carrier.spot_um[0] < carrier.pitch_um[0]
+            for side in (0, 1):
+                lines = (carrier.cols, carrier.rows)[side]
+                last = carrier.a1_um[side] + (lines - 1) * carrier.pitch_um[side]
+                assert last < carrier.footprint_um[side]
+                if carrier.spot_um is None:  # standardised: in the middle of the plate
+                    right = carrier.footprint_um[side] - last
+                    assert right == pytest.approx(carrier.a1_um[side], abs=10)
+
+
+def test_droplet_slides_fit_their_glass():
+    for name in carrier_names():
+        if name.startswith("dma-"):
+            carrier = load_carrier(name)
+            for lines, pitch, length in zip(
+                (carrier.cols, carrier.rows), carrier.pitch_um, carrier.footprint_um, strict=True
+            ):
+                assert lines * pitch <= length
+
+
+def test_a_carrier_of_the_study_wins(tmp_path):
+    own = tmp_path / "config/carriers"
+    own.mkdir(parents=True)
+    (own / "chip.yaml").write_text(
+        "title: Chip\nrows: 4\ncols: 6\nblock_cols: [3, 3]\ngap_um: [900, 500]\n"
+        "marks: [[-1, 0]]\nempty: [D6]\n"
+    )
+    (own / "sbs-96.yaml").write_text("title: Ours\nrows: 8\ncols: 12\n")
+    assert {"chip", "sbs-384"} <= set(carrier_names(tmp_path))
+    chip = load_carrier("chip", tmp_path)
+    assert (chip.marks, chip.empty, chip.gap_um) == (((-1, 0),), ("D6",), (900, 500))
+    assert load_carrier("sbs-96", tmp_path).title == "Ours"
+    assert load_carrier("sbs-96").title != "Ours"
+    with pytest.raises(InputError, match="no known carrier"):
+        load_carrier("chip")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("gap_um: [900, 500]", "no blocks"),
+        ("spot_um: [600, 500]", "wider than their spacing"),
+        ("marks: [[3, 2]]", "lie in the grid"),
+        ("empty: [E1]", "outside its grid"),
+        ("empty: [nowhere]", "no spot"),
+        ("a1_um: [900, 100]", "beyond its edge"),
+    ],
+)
+def test_carriers_that_cannot_be(line, reason, tmp_path):
+    path = tmp_path / "chip.yaml"
+    path.write_text(
+        f"title: x\nrows: 4\ncols: 6\npitch_um: [500, 500]\nfootprint_um: [800, 800]\n{line}\n"
+    )
+    with pytest.raises(InputError, match=reason):
+        read_carrier(path)
 
 
 def test_unknown_carrier():

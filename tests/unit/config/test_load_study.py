@@ -401,7 +401,7 @@ def test_all_mistakes_are_told_at_once(root, write):
     spoil(root, DRUGS, 3, "A2,doxorubicin,-1,uM,sample,1")
     spoil(root, DRUGS, 4, "A3,doxorubicin,1,,sample,1")
     spoil(root, CONFIG, 1, "gpu: maybe")
-    write("config/overrides/S09.yaml", "angle: 100\n")
+    write("config/overrides/S09.yaml", "angle: 200\n")
     error = problems_of(root, {"report": {"max_spots": -1}, "slides": "S77"})
     places = [(problem.file, problem.row, problem.column) for problem in error.problems]
     assert set(places) == {
