@@ -1,1 +1,1 @@
-"""Device policy; the only room beside learn that imports torch."""
+"""Device policy, networks and their weights; the only room beside learn that imports torch."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gridwell.config.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    import torch
 
 Policy = Literal["require", "allow", "forbid"]
 
@@ -12,9 +15,9 @@ Policy = Literal["require", "allow", "forbid"]
 def require_gpu(policy: Policy) -> None:
     """Stop with one message where a GPU is required and none is there.
 
-    The conventional methods of this version compute on the CPU under every policy; asking
-    for a GPU that is absent must still never pass unnoticed. PyTorch is imported only when
-    the answer depends on it.
+    For stages whose method computes on the CPU under every policy: asking for a GPU that is
+    absent must still never pass unnoticed. PyTorch is imported only when the answer depends
+    on it.
 
     Raises
     ------
@@ -36,3 +39,27 @@ def require_gpu(policy: Policy) -> None:
                 "PyTorch, or set gpu: allow",
             )
         )
+
+
+def device(policy: Policy) -> torch.device:
+    """Choose the device of a network.
+
+    Parameters
+    ----------
+    policy
+        ``require`` a GPU, ``allow`` one where there is one, or ``forbid`` it.
+
+    Returns
+    -------
+    The first CUDA device, or the CPU.
+
+    Raises
+    ------
+    InputError
+        If `policy` is ``require`` and PyTorch sees no CUDA device.
+    """
+    require_gpu(policy)
+    import torch
+
+    use_gpu = policy != "forbid" and torch.cuda.is_available()
+    return torch.device("cuda:0" if use_gpu else "cpu")

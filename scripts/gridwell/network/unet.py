@@ -1,0 +1,115 @@
+"""A small U-Net that sees far and writes at half resolution.
+
+The first convolution halves the image at once, so that the costly levels have a quarter of
+the pixels; three more levels follow, and dilated convolutions at the deepest let every output
+see about 300 pixels of the input: whether a blob is one of a lattice is told by its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# The input's sides must be multiples of this.
+STRIDE = 16
+_DILATIONS = (1, 2, 3, 1)
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+class UNet(nn.Module):
+    """U-Net (Ronneberger et al., MICCAI 2015) from one channel to maps at half resolution.
+
+    Parameters
+    ----------
+    widths
+        Channels of the four levels, at 1/2, 1/4, 1/8 and 1/16 of the input.
+    maps
+        Number of output maps.
+    norm
+        With batch normalisation, for training; without, for weights that `fold` made.
+    """
+
+    def __init__(self, widths: Sequence[int], maps: int = 2, *, norm: bool = False) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.widths, self.maps = tuple(widths), maps
+
+        def layer(inputs: int, outputs: int, **options: int) -> nn.Sequential:
+            return _layer(inputs, outputs, norm=norm, **options)
+
+        self.down1 = nn.Sequential(layer(1, a, size=5, stride=2), layer(a, a))
+        self.down2 = nn.Sequential(layer(a, b, stride=2), layer(b, b))
+        self.down3 = nn.Sequential(layer(b, c, stride=2), layer(c, c))
+        self.middle = nn.Sequential(
+            layer(c, d, stride=2), *(layer(d, d, dilation=k) for k in _DILATIONS)
+        )
+        self.up3 = nn.Sequential(layer(d + c, c), layer(c, c))
+        self.up2 = nn.Sequential(layer(c + b, b), layer(b, b))
+        self.up1 = nn.Sequential(layer(b + a, a), layer(a, a))
+        self.head = nn.Conv2d(a, maps, 1)
+        # CPUs and GPUs convolve faster where a pixel's channels lie together.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Compute logits (n, maps, h / 2, w / 2) of images (n, 1, h, w), h and w times `STRIDE`."""
+        one = self.down1(image)
+        two = self.down2(one)
+        three = self.down3(two)
+        deep = self.up3(_joined(self.middle(three), three))
+        deep = self.up2(_joined(deep, two))
+        return self.head(self.up1(_joined(deep, one)))
+
+
+def _layer(
+    inputs: int, outputs: int, *, norm: bool, size: int = 3, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    convolution = nn.Conv2d(
+        inputs,
+        outputs,
+        size,
+        stride,
+        padding=dilation * (size // 2),
+        dilation=dilation,
+        bias=not norm,
+    )
+    between = [nn.BatchNorm2d(outputs)] if norm else []
+    return nn.Sequential(convolution, *between, nn.ReLU(inplace=True))
+
+
+def _joined(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
+    return torch.cat([functional.interpolate(coarse, scale_factor=2.0), fine], 1)
+
+
+def fold(trained: UNet) -> UNet:
+    """Give the same function without normalisation: its statistics move into the convolutions.
+
+    What remains has nothing that depends on the batch, and half as many steps.
+
+    Parameters
+    ----------
+    trained
+        A network made with ``norm=True``; it is not changed.
+    """
+    folded = UNet(trained.widths, trained.maps).eval()
+    *sources, head = _all(trained, nn.Conv2d)
+    *targets, out = _all(folded, nn.Conv2d)
+    norms = _all(trained, nn.BatchNorm2d)
+    for source, norm, target in zip(sources, norms, targets, strict=True):
+        assert norm.running_mean is not None and norm.running_var is not None
+        assert target.bias is not None
+        with torch.no_grad():
+            factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            target.weight.copy_(source.weight * factor[:, None, None, None])
+            target.bias.copy_(norm.bias - norm.running_mean * factor)
+    out.load_state_dict(head.state_dict())
+    return folded
+
+
+def _all(network: UNet, kind: type[Kind]) -> list[Kind]:
+    """The modules of a kind, in the order in which they were made."""
+    return [module for module in network.modules() if isinstance(module, kind)]
