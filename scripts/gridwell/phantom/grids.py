@@ -228,7 +228,7 @@ def recipe(level: str, seed: int) -> Recipe:
         aspect=aspect,
         spot=_spot(aspect, shape, limits, rng),
         shape=shape,
-        size_sd=rng.uniform(0, 0.05 if level == "L1" else 0.15),
+        size_sd=_size_spread(level, shape, rng),
         pitch=_log_uniform(rng, SMALLEST_PITCH, LARGEST_PITCH),
         margin=_margin(level, rng),
         rotation=rotation,
@@ -273,6 +273,9 @@ def build(made_of: Recipe, level: str, seed: int) -> Scene:
     offset = np.clip(rng.standard_normal(nodes.shape), -2.5, 2.5) * made_of.jitter
     centres = nodes + np.einsum("rcij,rcj->rci", frames, offset)
     sizes = np.exp(np.clip(rng.standard_normal(nodes.shape[:2]), -2.5, 2.5) * made_of.size_sd)
+    # The largest stop growing where they would touch.
+    room = min(1 / made_of.spot[0], made_of.aspect / made_of.spot[1])
+    sizes = np.minimum(sizes, 0.98 * room)
     present = _occupied(made_of, rng)
 
     scale, origin, size = _canvas(made_of, nodes, frames)
@@ -389,6 +392,13 @@ def _spot(
         return share, share * aspect
     side = share * min(1.0, aspect)
     return side, side
+
+
+def _size_spread(level: str, shape: str, rng: np.random.Generator) -> float:
+    """Return the spread of log sizes; colonies differ much more than printed spots."""
+    if level != "L1" and shape == "round" and rng.random() < 0.2:
+        return float(rng.uniform(0.15, 0.35))
+    return float(rng.uniform(0, 0.05 if level == "L1" else 0.12))
 
 
 def _margin(level: str, rng: np.random.Generator) -> tuple[float, float, float, float]:
