@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gridwell.config.columns import feature_names, measured_columns
@@ -18,6 +18,7 @@ from gridwell.config.explain import suggest
 from gridwell.config.layouts import ParsedLayout, unit_family
 from gridwell.config.metric import Metric, parse_metric
 from gridwell.config.models import Assay, Carrier, Channel, Config, GridOverride, Role, Slide
+from gridwell.config.overrides import settle
 from gridwell.config.spots import parse_spot, row_letters, spot_name
 
 # results/<slide> stands beside results/screen.
@@ -220,22 +221,68 @@ def _check_override(draft: Draft, slide: Slide, grid: GridOverride) -> None:
                 f"Correct it, or leave the carrier of the slide empty in {SLIDES}.",
                 given,
             )
+    _check_spacing(carrier, grid, slide, wrong)
+    _check_same_as(draft, slide, grid, wrong)
     extent, by = _extent(draft, slide)
-    seen: dict[tuple[int, int], str] = {}
+    said = settle(grid, extent=extent)
+    told = {contradiction.keys for contradiction in said.wrong}
+    for found in said.wrong:
+        wrong(found.keys, found.reason, found.remedy + ".", found.value)
     for name in grid.corners or {}:
-        keys = ("corners", name)
         try:
-            spot = parse_spot(name)
-        except ValueError:
-            remedy = "Write the name of a spot and its centre, as A1: [512, 480]."
-            wrong(keys, "is no spot", remedy, name)
+            outside = _outside([parse_spot(name)], extent)
+        except ValueError:  # told by now
             continue
-        if spot in seen:
-            wrong(keys, f"is the same spot as {seen[spot]}", "Keep one of them.", name)
-        seen[spot] = name
-        if _outside([spot], extent):
+        if outside and ("corners", name) not in told:
             remedy = "Correct the name of the spot, or the rows and columns."
-            wrong(keys, f"lies outside {by} ({_limits(extent)})", remedy, name)
+            wrong(("corners", name), f"lies outside {by} ({_limits(extent)})", remedy, name)
+
+
+Wrong = Callable[[tuple[str, ...], str, str, object], None]
+
+
+def _check_spacing(carrier: Carrier | None, grid: GridOverride, slide: Slide, wrong: Wrong) -> None:
+    """Pixels are square: the pitch has the proportions of the carrier's."""
+    if carrier is None or carrier.pitch_um is None or grid.pitch is None:
+        return
+    known = carrier.pitch_um[1] / carrier.pitch_um[0]
+    if not 0.9 < grid.pitch[1] / grid.pitch[0] / known < 1.1:
+        wrong(
+            ("pitch",),
+            f"rows and columns are not spaced as on carrier {slide.carrier}, "
+            f"{carrier.pitch_um[0]:g} x {carrier.pitch_um[1]:g} um",
+            f"Correct it, or leave the carrier of the slide empty in {SLIDES}.",
+            list(grid.pitch),
+        )
+
+
+def _check_same_as(draft: Draft, slide: Slide, grid: GridOverride, wrong: Wrong) -> None:
+    """The slide that a grid is taken from: another one of the study, of the same carrier."""
+    other = grid.same_as
+    if other is None:
+        return
+    slides = {item.slide: item for _, item in draft.slides.items}
+    if other not in draft.slide_names():
+        names = [name for name in draft.slide_names() if name != slide.slide]
+        wrong(("same_as",), f"is no slide of {SLIDES}", suggest(other, names, "slides"), other)
+        return
+    way = [slide.slide]
+    while way[-1] in draft.grids and (after := draft.grids[way[-1]].same_as) is not None:
+        if after in way:
+            if after == slide.slide:  # each slide of the circle is told once
+                circle = " -> ".join([*way, after])
+                remedy = "Let one of them have a grid of its own."
+                wrong(("same_as",), f"goes round in a circle: {circle}", remedy, other)
+            return
+        way.append(after)
+    carrier = slides[other].carrier if other in slides else None
+    if carrier and slide.carrier and carrier != slide.carrier:
+        wrong(
+            ("same_as",),
+            f"slide {other} is on carrier {carrier}, this one on {slide.carrier}",
+            f"Take the grid of a slide on the same carrier, or correct {SLIDES}.",
+            other,
+        )
 
 
 def _extent(draft: Draft, slide: Slide) -> tuple[Extent, str]:

@@ -124,7 +124,7 @@ class GridOptions(Options):
         description="Columns of the grid, for slides without a carrier; empty: infer.",
     )
     max_angle: Annotated[float, Field(ge=0, le=45)] = Field(
-        default=15.0, description="Largest rotation of the grid to expect, in degrees."
+        default=45.0, description="Largest rotation of the grid to expect, in degrees."
     )
     max_side: Annotated[int, Field(ge=256, le=8192)] = Field(
         default=2048,

@@ -1,17 +1,21 @@
-"""What a person knows of a grid, and where it settles the grid without the image."""
+"""What a person knows of a grid: brought to the searched image, and honoured in the result."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import GridOverride
-from gridwell.config.spots import parse_spot
+from gridwell.config.overrides import Said, settle
 from gridwell.grid.lattice import Array, Basis
+from gridwell.grid.model import Grid
 
 _FILE = "override"
+# Spacings by which given numbers may move a spot that the image shows.
+_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Known:
     anchors
         Row and column (from 0) of named spots and where they were clicked.
     pitch, angle
-        As given, or as three anchors fix them; None where open.
+        As given, or as clicks tell them; None where open.
     basis
         Lattice vectors where they are fully fixed.
     origin
@@ -60,139 +64,125 @@ def understand(override: GridOverride | None, scale: float) -> Known:
     """
     if override is None:
         return Known({})
-    anchors = _anchors(override, scale)
-    pitch = override.pitch and (override.pitch[0] / scale, override.pitch[1] / scale)
-    if pitch is not None and min(pitch) <= 0:
-        raise _wrong(
-            "pitch", "must be larger than 0", "Write the spacing in pixels", override.pitch
-        )
-    angle = override.angle
-    affine = _affine(anchors)
-    if affine is not None:
-        origin, basis, skew = affine
-        _check_basis(basis, pitch, angle)
-        return Known(anchors, _lengths(basis), _angle(basis), basis, origin, skew)
-    if len(anchors) == 2:
-        pitch, angle = _from_two(anchors, pitch, angle)
-    fixed = None
-    start = None
-    if pitch is not None and angle is not None:
-        a = np.radians(angle)
-        fixed = Basis(
-            pitch[0] * np.array([np.cos(a), np.sin(a)]),
-            pitch[1] * np.array([-np.sin(a), np.cos(a)]),
-        )
-        starts = [xy - c * fixed.u - r * fixed.v for (r, c), xy in anchors.items()]
-        if starts:
-            start = np.mean(starts, axis=0)
-            far = max(float(np.hypot(*(s - start))) for s in starts)
-            if far > 0.3 * fixed.pitch:
-                raise _wrong(
-                    "corners",
-                    "the clicked spots do not fit the pitch and angle given",
-                    "Check their names, or leave pitch and angle out",
-                )
-    return Known(anchors, pitch, angle, fixed, start)
+    said = checked(settle(override))
+    anchors = {place: _reduced(xy, scale) for place, xy in said.anchors.items()}
+    pitch = said.pitch and (said.pitch[0] / scale, said.pitch[1] / scale)
+    lines = said.lines
+    if lines is None:
+        return Known(anchors, pitch, said.angle)
+    skew = lines.skew / scale if lines.skew.any() else None
+    basis = Basis(lines.u / scale, lines.v / scale)
+    return Known(anchors, pitch, said.angle, basis, _reduced(lines.origin, scale), skew)
 
 
-def _anchors(override: GridOverride, scale: float) -> dict[tuple[int, int], Array]:
-    points = dict(override.corners or {})
-    anchors: dict[tuple[int, int], Array] = {}
-    for name, xy in points.items():
-        try:
-            row, col = parse_spot(name)
-        except ValueError as error:
-            raise _wrong("corners", str(error), "Name the spot as C7", name) from error
-        for what, value, count in (("rows", row, override.rows), ("cols", col, override.cols)):
-            if count is not None and value >= count:
-                raise _wrong("corners", f"spot {name} lies outside the grid", f"Check {what}", name)
-        anchors[row, col] = (np.array(xy, np.float64) + 0.5) / scale - 0.5
+def checked(said: Said) -> Said:
+    """Return what an override says.
+
+    Raises
+    ------
+    InputError
+        With every contradiction in it.
+    """
+    if said.wrong:
+        raise InputError(
+            Problem(_FILE, w.reason, w.remedy, column=".".join(w.keys), value=w.value)
+            for w in said.wrong
+        )
+    return said
+
+
+def _reduced(xy: Array, scale: float) -> Array:
+    return (xy + 0.5) / scale - 0.5
+
+
+def honour(grid: Grid, override: GridOverride) -> Grid:
+    """Give a grid exactly the pitch, angle and origin that a person wrote.
+
+    The grid that was found is stretched and turned by the little that is missing, bends and all,
+    about the place where that moves its spots least.
+
+    Parameters
+    ----------
+    grid
+        As found, A1 where the override has it.
+    override
+        What a person wrote.
+
+    Returns
+    -------
+    Grid
+        Its values equal those given; ``ambiguous``, unchanged and with the reason where that
+        would move spots off the places where the image shows them.
+    """
+    given = {
+        name: getattr(override, name)
+        for name in ("pitch", "angle", "origin")
+        if getattr(override, name) is not None
+    }
+    if not given or not grid.rows or grid.pitch is None or grid.origin is None:
+        return grid
+    pitch = override.pitch or grid.pitch
+    angle = grid.angle if override.angle is None else override.angle
+    nodes = grid.table[["x", "y"]].to_numpy(np.float64)
+    pivot = np.array(grid.origin)
+    map_ = _vectors(pitch, angle or 0.0) @ np.linalg.inv(_vectors(grid.pitch, grid.angle or 0.0))
+    moved = (nodes - pivot) @ map_.T
+    seen = grid.table["found"].to_numpy(bool)
     if override.origin is not None:
-        origin = (np.array(override.origin, np.float64) + 0.5) / scale - 0.5
-        clicked = anchors.get((0, 0))
-        reach = 3.0 if override.pitch is None else 0.3 * min(override.pitch) / scale
-        if clicked is not None and np.hypot(*(clicked - origin)) > reach:
-            raise _wrong("origin", "origin and the corner A1 are different points", "Leave one out")
-        anchors[0, 0] = origin
-    return anchors
+        origin = np.array(override.origin)
+    else:
+        least = seen if seen.any() else np.ones(len(nodes), bool)
+        origin = (nodes - moved)[least].mean(axis=0)
+    moved = moved + origin
+    off = np.hypot(*(moved - nodes)[seen].T)
+    if len(off) and off.max() > _TOLERANCE * min(grid.pitch):
+        reason = "; ".join(part for part in (_refusal(grid, given, off), grid.reason) if part)
+        return replace(grid, status="ambiguous", confidence=0.0, reason=reason)
+    table = grid.table.copy()
+    table["x"], table["y"] = np.round(moved[:, 0], 4), np.round(moved[:, 1], 4)
+    return replace(
+        grid,
+        status="override" if grid.status == "ok" else grid.status,
+        pitch=pitch,
+        angle=angle,
+        origin=(float(origin[0]), float(origin[1])),
+        table=table,
+        blocks=_placed(grid, moved),
+    )
 
 
-def _affine(anchors: dict[tuple[int, int], Array]) -> tuple[Array, Basis, Array | None] | None:
-    """Lattice through three or more named spots that are not on one line."""
-    if len(anchors) < 3:
-        return None
-    index = np.array(list(anchors), float)[:, ::-1]
-    xy = np.array(list(anchors.values()))
-    design = np.column_stack([np.ones(len(index)), index])
-    if np.linalg.matrix_rank(design) < 3:
-        return None
-    full = np.column_stack([design, index[:, 0] * index[:, 1]])
-    skewed = len(index) >= 4 and np.linalg.matrix_rank(full) == 4
-    coef = np.linalg.lstsq(full if skewed else design, xy, rcond=None)[0]
-    basis = Basis(coef[1], coef[2])
-    off = xy - (full if skewed else design) @ coef
-    span = max(float(np.ptp(index[:, 0])), float(np.ptp(index[:, 1])))
-    bent = skewed and float(np.hypot(*coef[3])) * span > 0.25 * basis.pitch
-    determinant = float(basis.u[0] * basis.v[1] - basis.u[1] * basis.v[0])
-    if (
-        basis.pitch < 1
-        or bent
-        or float(np.hypot(*off.T).max()) > 0.3 * basis.pitch
-        or determinant < 0.5 * np.hypot(*basis.u) * np.hypot(*basis.v)
-    ):
-        raise _wrong(
-            "corners",
-            "the clicked spots do not lie on one grid",
-            "Check their names: rows are letters from the top, columns numbers from the left",
-        )
-    return coef[0], basis, coef[3] if skewed else None
+def _vectors(pitch: tuple[float, float], angle: float) -> Array:
+    """Steps to the next column and row as columns of a matrix (2, 2)."""
+    a = np.radians(angle)
+    along = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    vectors: Array = along * np.array(pitch)
+    return vectors
 
 
-def _from_two(
-    anchors: dict[tuple[int, int], Array],
-    pitch: tuple[float, float] | None,
-    angle: float | None,
-) -> tuple[tuple[float, float] | None, float | None]:
-    """Two named spots tell pitch and angle, for a grid with equal spacing of rows and columns."""
-    (r0, c0), (r1, c1) = anchors
-    a, b = anchors.values()
-    if pitch is None and (r0 == r1 or c0 == c1):
-        # Along one line only its own spacing and the angle are known.
-        return None, angle
-    px, py = pitch or (1.0, 1.0)
-    ideal = np.array([(c1 - c0) * px, (r1 - r0) * py])
-    real = b - a
-    turned = np.degrees(np.arctan2(real[1], real[0]) - np.arctan2(ideal[1], ideal[0]))
-    turned = float((turned + 180) % 360 - 180)
-    if abs(turned) > 50:
-        raise _wrong("corners", "the clicked spots do not fit their names", "Check the names")
-    factor = float(np.hypot(*real) / np.hypot(*ideal))
-    if pitch is not None and not 0.9 < factor < 1.1:
-        raise _wrong("pitch", "does not fit the clicked spots", "Leave pitch out", pitch)
-    if angle is not None and abs(turned - angle) > 5:
-        raise _wrong("angle", "does not fit the clicked spots", "Leave angle out", angle)
-    if pitch is None:
-        return None, turned if abs(turned) < 20 and angle is None else angle
-    return pitch, turned if angle is None else angle
+def _refusal(grid: Grid, given: dict[str, Any], off: Array) -> str:
+    """Say which given value the image contradicts."""
+    assert grid.pitch is not None and grid.origin is not None
+    shown = {
+        "pitch": f"{grid.pitch[0]:.2f} x {grid.pitch[1]:.2f}",
+        "angle": f"{grid.angle:.3f}",
+        "origin": f"{grid.origin[0]:.1f}, {grid.origin[1]:.1f}",
+    }
+    written = {
+        name: " x ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value:g}"
+        for name, value in given.items()
+    }
+    said = "; ".join(f"{name} {written[name]}, the image shows {shown[name]}" for name in given)
+    return (
+        f"what the override gives would put spots up to {off.max():.1f} px beside where they show "
+        f"({said}): correct it or leave it out"
+    )
 
 
-def _check_basis(basis: Basis, pitch: tuple[float, float] | None, angle: float | None) -> None:
-    measured = _lengths(basis)
-    if pitch is not None and any(
-        not 0.9 < m / p < 1.1 for m, p in zip(measured, pitch, strict=True)
-    ):
-        raise _wrong("pitch", "does not fit the clicked spots", "Leave pitch or corners out")
-    if angle is not None and abs(_angle(basis) - angle) > 3:
-        raise _wrong("angle", "does not fit the clicked spots", "Leave angle or corners out", angle)
-
-
-def _lengths(basis: Basis) -> tuple[float, float]:
-    return float(np.hypot(*basis.u)), float(np.hypot(*basis.v))
-
-
-def _angle(basis: Basis) -> float:
-    return float(np.degrees(np.arctan2(basis.u[1], basis.u[0])))
-
-
-def _wrong(column: str, reason: str, remedy: str, value: object = None) -> InputError:
-    return InputError(Problem(_FILE, reason, remedy, column=column, value=value))
+def _placed(grid: Grid, nodes: Array) -> tuple[dict[str, float], ...]:
+    """Blocks with the new place of their first spots."""
+    placed = []
+    for block in grid.blocks:
+        first = int((block["first_row"] - 1) * grid.cols + block["first_col"] - 1)
+        x, y = nodes[first]
+        placed.append({**block, "x": float(x), "y": float(y)})
+    return tuple(placed)

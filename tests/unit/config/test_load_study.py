@@ -85,13 +85,13 @@ def test_override_is_read(root, write):
     write(
         "config/overrides/S02.yaml",
         "# seen by hand\nangle: -1.5\npitch: [100, 101.5]\n"
-        "corners:\n  A1: [10, 20]\n  H12: [9, 8]\n",
+        "corners:\n  A1: [10, 20]\n  H12: [1128, 701]\n",
     )
     write("config/overrides/S01.yaml", "# nothing yet\nrows:\n")
     overrides = load_study(root).overrides
     assert set(overrides) == {"S02"}
     assert overrides["S02"].pitch == (100.0, 101.5)
-    assert overrides["S02"].corners == {"A1": (10.0, 20.0), "H12": (9.0, 8.0)}
+    assert overrides["S02"].corners == {"A1": (10.0, 20.0), "H12": (1128.0, 701.0)}
 
 
 def test_sheets_from_a_spreadsheet(root):
@@ -508,6 +508,58 @@ OVERRIDE_MISTAKES = {
         (OVERRIDE, "corners: {Z1: [1, 2]}\n"),
         (OVERRIDE, 1, "corners.Z1", "outside carrier sbs-96 (A1 to H12)", "Correct"),
     ),
+    "clicks not on one grid": (
+        (OVERRIDE, "corners:\n  A1: [10, 10]\n  A12: [1110, 10]\n  H1: [900, 900]\n"),
+        (OVERRIDE, 1, "corners", "do not lie on one grid", "Check their names"),
+    ),
+    "clicks and pitch": (
+        (OVERRIDE, "pitch: [90, 90]\ncorners: {A1: [10, 10], A12: [1110, 10]}\n"),
+        (OVERRIDE, 1, "pitch", "does not fit the clicked spots", "Leave pitch out"),
+    ),
+    "clicks and angle": (
+        (OVERRIDE, "angle: 9\ncorners: {A1: [10, 10], A12: [1110, 10]}\n"),
+        (OVERRIDE, 1, "angle", "does not fit the clicked spots, which show 0.00", "Leave angle"),
+    ),
+    "clicks and orientation": (
+        (OVERRIDE, "orientation: A1 bottom right\ncorners: {A1: [10, 10], H12: [1110, 710]}\n"),
+        (OVERRIDE, 1, "orientation", "which show A1 top left", "correct the spots"),
+    ),
+    "two places of A1": (
+        (OVERRIDE, "origin: [10, 10]\npitch: [100, 100]\ncorners: {A1: [90, 10]}\n"),
+        (OVERRIDE, 1, "origin", "different points of the same spot", "Leave one"),
+    ),
+    "two spots in one place": (
+        (OVERRIDE, "corners:\n  A1: [10, 10]\n  B2: [10, 10]\n"),
+        (OVERRIDE, 3, "corners.B2", "same place as A1", "Click each"),
+    ),
+    "angle and orientation": (
+        (OVERRIDE, "angle: 1.5\norientation: A1 top right\n"),
+        (OVERRIDE, 1, "angle", "does not fit orientation A1 top right", "about 90"),
+    ),
+    "spot larger than pitch": (
+        (OVERRIDE, "pitch: [100, 100]\nspot: [120, 80]\n"),
+        (OVERRIDE, 2, "spot", "overlap at a pitch of 100 x 100", "Correct"),
+    ),
+    "pitch unlike the carrier's": (
+        (OVERRIDE, "pitch: [100, 130]\n"),
+        (OVERRIDE, 1, "pitch", "not spaced as on carrier sbs-96", "carrier"),
+    ),
+    "grid of no slide": (
+        (OVERRIDE, "same_as: S4\n"),
+        (OVERRIDE, 1, "same_as", "is no slide", "S01, S03"),
+    ),
+    "grid of itself": (
+        (OVERRIDE, "same_as: S02\n"),
+        (OVERRIDE, 1, "same_as", "circle: S02 -> S02", "of its own"),
+    ),
+    "grid of another carrier": (
+        (OVERRIDE, "same_as: S01\n"),
+        (OVERRIDE, 1, "same_as", "slide S01 is on carrier dma-672", "same carrier"),
+    ),
+    "grid of another slide and its rows": (
+        (OVERRIDE, "same_as: S03\nrows: 8\n"),
+        (OVERRIDE, 2, "rows", "together with same_as", "origin, angle and orientation"),
+    ),
     "not the carrier's rows": (
         (OVERRIDE, "rows: 9\n"),
         (OVERRIDE, 1, "rows", "differs from carrier sbs-96, which has 8", "carrier"),
@@ -522,6 +574,15 @@ def test_override_mistake(root, write, kind):
     error = problems_of(root)
     says(error, *expected)
     assert len(error.problems) == 1, str(error)
+
+
+def test_grids_taken_from_each_other(root, write):
+    write("config/overrides/S02.yaml", "same_as: S03\n")
+    write("config/overrides/S03.yaml", "same_as: S02\n")
+    assert [problem.file for problem in problems_of(root).problems] == [
+        "config/overrides/S02.yaml",
+        "config/overrides/S03.yaml",
+    ]
 
 
 @pytest.mark.parametrize(
