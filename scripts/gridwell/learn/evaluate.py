@@ -72,9 +72,13 @@ def peaks(centre: Image, threshold: float = THRESHOLD) -> Array:
     -------
     (n, 2) as x, y in map pixels.
     """
-    top = cv2.dilate(centre, np.ones((3, 3), np.uint8))
-    rows, cols = np.nonzero((centre >= top) & (centre >= threshold))
-    padded = np.pad(centre.astype(np.float64), 1, mode="edge")
+    before = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], np.uint8)
+    # Of equal neighbours one alone is the peak.
+    peak = (centre > cv2.dilate(centre, before)) & (
+        centre >= cv2.dilate(centre, before[::-1, ::-1])
+    )
+    rows, cols = np.nonzero(peak & (centre >= threshold))
+    padded = np.pad(centre.astype(np.float64), 1, mode="reflect")
     y, x = rows + 1, cols + 1
     dx = _vertex(padded[y, x - 1], padded[y, x], padded[y, x + 1])
     dy = _vertex(padded[y - 1, x], padded[y, x], padded[y + 1, x])

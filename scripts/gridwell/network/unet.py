@@ -95,7 +95,9 @@ def fold(trained: UNet) -> UNet:
     trained
         A network made with ``norm=True``; it is not changed.
     """
-    folded = UNet(trained.widths, trained.maps).eval()
+    # Its first weights are overwritten; drawing them must not move the training's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        folded = UNet(trained.widths, trained.maps).eval()
     *sources, head = _all(trained, nn.Conv2d)
     *targets, out = _all(folded, nn.Conv2d)
     norms = _all(trained, nn.BatchNorm2d)

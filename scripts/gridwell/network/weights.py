@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -33,13 +34,10 @@ def save_network(path: Path, network: UNet) -> None:
         name: value.detach().to(torch.float16).contiguous()
         for name, value in sorted(network.state_dict().items())
     }
-    metadata = {
-        "format": _FORMAT,
-        "widths": " ".join(str(width) for width in network.widths),
-        "maps": str(network.maps),
-    }
+    shape = {"widths": network.widths, "maps": network.maps}
+    # One entry: safetensors writes several in any order.
     with whole(path) as part:
-        part.write_bytes(save(tensors, metadata))
+        part.write_bytes(save(tensors, {_FORMAT: json.dumps(shape)}))
 
 
 def load_network(path: Path) -> UNet:
@@ -71,13 +69,17 @@ def load_network(path: Path) -> UNet:
 
 
 def _shell(facts: dict[str, str]) -> UNet:
-    if facts.get("format") != _FORMAT:
-        raise ValueError(f"its format is {facts.get('format')!r}, not {_FORMAT!r}")
-    widths = [int(width) for width in facts.get("widths", "").split()]
-    maps = int(facts.get("maps", "0"))
-    if len(widths) != 4 or not all(1 <= size <= _MAX_WIDTH for size in (*widths, maps)):
-        raise ValueError(f"its widths {facts.get('widths')!r} fit no network")
-    return UNet(widths, maps)
+    if _FORMAT not in facts:
+        raise ValueError(f"not of the format {_FORMAT}")
+    shape = json.loads(facts[_FORMAT])
+    try:
+        sizes = [*shape["widths"], shape["maps"]]
+        sensible = len(sizes) == 5 and all(1 <= int(size) <= _MAX_WIDTH for size in sizes)
+    except (TypeError, KeyError):
+        sensible = False
+    if not sensible:
+        raise ValueError("its widths fit no network")
+    return UNet(sizes[:4], sizes[4])
 
 
 def _refused(path: Path, reason: str) -> InputError:
