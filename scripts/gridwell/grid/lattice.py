@@ -1,32 +1,49 @@
 """Lattices: from candidate spots to rows and columns.
 
-The displacement vectors between neighbouring candidates pile up at the two vectors of the
-lattice, whatever is missing or false. Indices then spread from candidate to candidate along
-those vectors, a smooth model is fitted robustly to the largest connected part, and the model
-grows outwards node by node. Parts that stand apart by a gap that is no multiple of the pitch
-become blocks of the same grid.
+Displacements between neighbouring candidates pile up at the two vectors of the lattice, whatever
+is missing or false. From a place where they agree, a patch of the lattice grows node by node,
+each node predicted from the nodes around it: rotation, perspective, bends and stitching need no
+model of their own. Patches that share the vectors are joined, gaps that are no multiple of the
+pitch part blocks, and a smooth model through all members places every node, seen or not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 # Distance at which a candidate belongs to a node, in pitches.
-REACH = 0.25
-# A line gap that differs from the pitch by this much parts two blocks.
-_BLOCK_STEP = 0.19
-_QUADRATIC_RIDGE = 2.0
+REACH = 0.28
+# Neighbours of a candidate whose displacements vote for the vectors.
+_NEIGHBOURS = 18
+_MOST_PAIRS = 16_000
+_SCREENED = 3000
+# Rows and columns of a carrier stand upright on each other, but for shear and perspective.
+_UPRIGHT = 15.0
+_MOST_ANISOTROPIC = 2.2
+# Width of the neighbourhood that predicts a node, in nodes, and pull towards the mean vectors.
+_NEAR = 1.6
+_RIDGE = 6.0
+_SUPPORT = 1.25
+# Widths tried for the smooth model of the whole grid; infinite is the plain polynomial.
+_WIDTHS = (np.inf, 5.0, 2.8, 1.6)
+# A gap that differs from whole pitches by less never parts blocks.
+_BLOCK_STEP = (0.1, 0.2)
+_WIDEST_GAP = 3.3
+_WIDEST_JUMP = 30.0
+_MOST_LINES = 140
+# What is left of the gain of a lattice of which every second line is empty.
+_HALF = 0.4
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,11 @@ class Basis:
         """The shorter of the two spacings, in pixels."""
         return float(min(np.hypot(*self.u), np.hypot(*self.v)))
 
+    @property
+    def area(self) -> float:
+        """Of a cell of the lattice, in square pixels."""
+        return float(abs(self.u[0] * self.v[1] - self.u[1] * self.v[0]))
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -62,9 +84,28 @@ class Limits:
     """
 
     angle: float = 0.0
-    tolerance: float = 15.0
+    tolerance: float = 45.0
     pitch: tuple[float, float] | None = None
     slack: float = 0.12
+
+    def admit(self, basis: Basis) -> bool:
+        """Say whether a basis lies within the bounds."""
+        lengths = (np.hypot(*basis.u), np.hypot(*basis.v))
+        turned = (_angle(basis) - self.angle + 180) % 360 - 180
+        if abs(turned) > self.tolerance + 1.5:
+            return False
+        return self.pitch is None or all(
+            abs(length / told - 1) <= self.slack
+            for length, told in zip(lengths, self.pitch, strict=True)
+        )
+
+
+def _angle(basis: Basis) -> float:
+    """Rotation in degrees that both vectors agree on."""
+    along = complex(*basis.u) / np.hypot(*basis.u) + complex(basis.v[1], -basis.v[0]) / np.hypot(
+        *basis.v
+    )
+    return float(np.degrees(np.angle(along)))
 
 
 @dataclass(frozen=True)
@@ -77,42 +118,61 @@ class Lattice:
         Column and row of each member, (m, 2).
     member
         Which candidates are members, (m,) indices.
+    where
+        Positions of the members, (m, 2).
     coef
-        Coefficients of the model's terms, (k, 2).
+        Coefficients of the polynomial, (k, 2): constant, column, row, bends, block steps.
     centre, span
         Middle and half extent of the indices, which the terms are scaled by.
+    bent
+        Whether the polynomial has its three terms of second order.
+    width
+        Width of the neighbourhood, in nodes, whose deviation from the polynomial a node follows.
     steps_x, steps_y
         Columns (rows) that begin a new block after a gap.
     offset_x, offset_y
         Displacement of single columns (rows) from the model, by index.
     rms
         Distance of the members from their nodes, root mean square in pitches.
+    gain
+        How much better than chance the lattice explains all candidates, in nats.
     """
 
     index: Index
     member: Index
+    where: Array
     coef: Array
     centre: Array
     span: Array
+    bent: bool = False
+    width: float = np.inf
     steps_x: tuple[int, ...] = ()
     steps_y: tuple[int, ...] = ()
     rms: float = 0.0
+    gain: float = 0.0
     offset_x: dict[int, Array] = field(default_factory=dict)
     offset_y: dict[int, Array] = field(default_factory=dict)
 
     def predict(self, col: npt.ArrayLike, row: npt.ArrayLike) -> Array:
-        """Positions (n, 2) of nodes, in pixels; indices may lie outside the members."""
+        """Positions (…, 2) of nodes, in pixels; indices may lie outside the members."""
         cols, rows = np.broadcast_arrays(np.asarray(col), np.asarray(row))
         shape = cols.shape
-        index = np.column_stack([cols.ravel(), rows.ravel()])
-        where = self._terms(index) @ self.coef
+        index = np.column_stack([cols.ravel(), rows.ravel()]).astype(np.int64)
+        where = self._smooth(index)
         for axis, offsets in ((0, self.offset_x), (1, self.offset_y)):
             for line, offset in offsets.items():
                 where[index[:, axis] == line] += offset
         return where.reshape(*shape, 2)
 
+    def _smooth(self, index: Index) -> Array:
+        where: Array = self._terms(index) @ self.coef
+        if np.isfinite(self.width):
+            bend = self.where - self._terms(self.index) @ self.coef
+            where = where + _follow(self.index, bend, index, self.width)
+        return where
+
     def _terms(self, index: Index) -> Array:
-        return terms(index, self.centre, self.span, self.steps_x, self.steps_y)
+        return terms(index, self.centre, self.span, self.bent, self.steps_x, self.steps_y)
 
     @property
     def bounds(self) -> tuple[int, int, int, int]:
@@ -131,13 +191,16 @@ def terms(
     index: Index,
     centre: Array,
     span: Array,
+    bent: bool,
     steps_x: Sequence[int],
     steps_y: Sequence[int],
 ) -> Array:
     """Design matrix (n, k): constant, column, row, three quadratic terms, block steps."""
     i = (index[:, 0] - centre[0]) / span[0]
     j = (index[:, 1] - centre[1]) / span[1]
-    columns = [np.ones_like(i), i, j, i * i, i * j, j * j]
+    columns = [np.ones_like(i), i, j]
+    if bent:
+        columns += [i * i, i * j, j * j]
     columns += [(index[:, 0] >= k).astype(float) for k in steps_x]
     columns += [(index[:, 1] >= k).astype(float) for k in steps_y]
     return np.column_stack(columns)
@@ -146,8 +209,8 @@ def terms(
 # ---------------------------------------------------------------- basis
 
 
-def find_bases(points: Array, limits: Limits, best: int = 3) -> list[tuple[float, Basis]]:
-    """Vector pairs that many candidates agree on, best first, each with its support.
+def find_bases(points: Array, limits: Limits, best: int = 4) -> list[tuple[float, Basis]]:
+    """Vector pairs that explain the displacements between neighbours, best first.
 
     Parameters
     ----------
@@ -160,128 +223,556 @@ def find_bases(points: Array, limits: Limits, best: int = 3) -> list[tuple[float
 
     Returns
     -------
-    Pairs of support (mean part of the four neighbours that each candidate has, less what
-    chance gives) and basis.
+    Pairs of score and basis. The score is the mean log-likelihood ratio, in nats, of the
+    displacements under the lattice against evenly spread points: the density of a lattice
+    with small cells is small, so that half a lattice does not win over the whole one.
     """
+    d = _displacements(points)
+    if len(d) < 6:
+        return []
+    few = d[:: max(1, len(d) // _SCREENED)]
+    screened = [_likelihood(few, basis, rounds=3) for basis in _pairs(_peaks(d))]
+    screened.sort(key=lambda pair: -pair[0])
+    found: list[tuple[float, Basis]] = []
+    for _, first in screened[: best + 2]:
+        if first is not None:
+            _add(found, d, first)
+    for _, basis in sorted(found, key=lambda pair: -pair[0])[:2]:
+        for other in _relatives(basis):
+            _add(found, d, other)
+    found.sort(key=lambda pair: -pair[0])
+    distinct: list[tuple[float, Basis]] = []
+    for score, basis in found:
+        turned = _upright(basis, limits.angle)
+        if turned is None or not limits.admit(turned):
+            continue
+        if all(_differ(turned, other) for _, other in distinct):
+            distinct.append((score, turned))
+        if len(distinct) == best:
+            break
+    return distinct
+
+
+def _add(found: list[tuple[float, Basis]], d: Array, basis: Basis) -> None:
+    score, better = _likelihood(d, basis)
+    if better is not None and score > 0.02:
+        found.append((score, better))
+
+
+def _displacements(points: Array) -> Array:
+    """From each candidate to its neighbours, (m, 2), in the half plane x >= 0."""
     n = len(points)
     if n < 4:
-        return []
-    tree = cKDTree(points)
-    k = min(14, n)
-    _, near = tree.query(points, k=k)
-    d = (points[near[:, 1:]] - points[:, None, :]).reshape(-1, 2)
-    horizontal = _modes(d, limits, 0)
-    vertical = _modes(d, limits, 1)
-    extent = points.max(axis=0) - points.min(axis=0)
-    density = n / max(float(extent[0] * extent[1]), 1.0)
-    found = []
-    for u in horizontal:
-        for v in vertical:
-            basis = Basis(u, v)
+        return np.empty((0, 2))
+    k = min(_NEIGHBOURS + 1, n)
+    _, near = cKDTree(points).query(points, k=k)
+    every = max(1, n * (k - 1) // _MOST_PAIRS)
+    d = (points[near[::every, 1:]] - points[::every, None, :]).reshape(-1, 2)
+    flip = (d[:, 0] < 0) | ((d[:, 0] == 0) & (d[:, 1] < 0))
+    return np.where(flip[:, None], -d, d)
+
+
+def _peaks(d: Array, count: int = 14) -> Array:
+    """Vectors (k, 2) at which displacements pile up."""
+    reach = float(np.quantile(np.hypot(d[:, 0], d[:, 1]), 0.8))
+    bins = 61
+    both = np.concatenate([d, -d]) / reach
+    both = both[np.abs(both).max(axis=1) < 1]
+    votes, _, _ = np.histogram2d(both[:, 0], both[:, 1], bins=2 * bins + 1, range=[[-1, 1]] * 2)
+    smooth = gaussian_filter(votes, 2.2, mode="constant")
+    smooth -= gaussian_filter(votes, 9.0, mode="constant")
+    axis = np.linspace(-1, 1, 4 * bins + 3)[1::2]
+    radius = np.hypot(axis[:, None], axis[None, :])
+    top = (smooth == maximum_filter(smooth, 7)) & (smooth > 0) & (radius > 0.12)
+    x, y = np.nonzero(top)
+    keep = (axis[x] > 0) | ((axis[x] == 0) & (axis[y] > 0))
+    x, y = x[keep], y[keep]
+    order = np.argsort(-smooth[x, y], kind="stable")[:count]
+    return np.column_stack([axis[x[order]], axis[y[order]]]) * reach
+
+
+def _pairs(peaks: Array) -> list[Basis]:
+    """All pairs of peaks that could be the sides of a cell."""
+    out = []
+    for a in range(len(peaks)):
+        for b in range(a + 1, len(peaks)):
+            u, v = peaks[a], peaks[b]
             lu, lv = np.hypot(*u), np.hypot(*v)
-            cosine = abs(float(u @ v)) / (lu * lv)
-            if cosine > np.sin(np.radians(6)) or not 1 / 3 < lu / lv < 3:
+            if max(lu, lv) > _MOST_ANISOTROPIC * min(lu, lv):
                 continue
-            found.append((_support(points, tree, basis, density), basis))
-    found.sort(key=lambda pair: -pair[0])
-    return found[:best]
+            if abs(float(u @ v)) < np.sin(np.radians(_UPRIGHT)) * lu * lv:
+                out.append(Basis(u, v))
+    return out
 
 
-def _modes(d: Array, limits: Limits, axis: int, best: int = 4) -> list[Array]:
-    """Most frequent displacement vectors near an axis, by votes over length and angle."""
-    if axis == 0:
-        d = np.where(d[:, :1] < 0, -d, d)
-        angle = np.degrees(np.arctan2(d[:, 1], d[:, 0]))
-    else:
-        d = np.where(d[:, 1:] < 0, -d, d)
-        angle = np.degrees(np.arctan2(-d[:, 0], d[:, 1]))
-    length = np.hypot(d[:, 0], d[:, 1])
-    off = angle - limits.angle
-    keep = (np.abs(off) <= limits.tolerance + 1.5) & (length > 2)
-    if limits.pitch is not None:
-        keep &= np.abs(length / limits.pitch[axis] - 1) <= limits.slack
-    if keep.sum() < 2:
-        return []
-    d, length, off = d[keep], length[keep], off[keep]
-    log = np.log(length)
-    bins_l = np.arange(log.min() - 0.1, log.max() + 0.15, 0.025)
-    edge = limits.tolerance + 3
-    bins_a = np.arange(-edge, edge + 0.5, 0.5)
-    votes, _, _ = np.histogram2d(log, off, bins=(bins_l, bins_a))
-    smooth = gaussian_filter(votes, (1.5, 3.0), mode="constant")
-    modes: list[Array] = []
-    for _ in range(best):
-        top = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
-        if smooth[top] <= 0:
-            break
-        at_l = bins_l[top[0]] + 0.0125
-        at_a = bins_a[top[1]] + 0.25
-        member = (np.abs(log - at_l) < 0.1) & (np.abs(off - at_a) < 5)
-        if member.sum() >= 2:
-            modes.append(np.median(d[member], axis=0))
-        near = (np.abs(bins_l[:-1] + 0.0125 - at_l) < 0.15)[:, None]
-        smooth = np.where(near & (np.abs(bins_a[:-1] + 0.25 - at_a) < 8)[None, :], 0, smooth)
-    return modes
+def _relatives(basis: Basis) -> list[Basis]:
+    """Lattices of half and twice the cell, which are easily taken for the right one."""
+    u, v = basis.u, basis.v
+    return [
+        Basis(u / 2, v),
+        Basis(u, v / 2),
+        Basis((u + v) / 2, (u - v) / 2),
+        Basis(2 * u, v),
+        Basis(u, 2 * v),
+        Basis(u + v, u - v),
+        Basis(u / 2, v / 2),
+    ]
 
 
-def _support(points: Array, tree: cKDTree, basis: Basis, density: float) -> float:
-    reach = 0.16 * basis.pitch
-    hits = 0.0
-    for step in (basis.u, -basis.u, basis.v, -basis.v):
-        distance, _ = tree.query(points + step, distance_upper_bound=reach)
-        hits += float(np.isfinite(distance).mean()) / 4
-    chance = min(density * np.pi * reach**2, 0.9)
-    return (hits - chance) / (1 - chance)
+def _likelihood(d: Array, basis: Basis, rounds: int = 7) -> tuple[float, Basis | None]:
+    """Fit vectors to displacements and return their mean log-likelihood ratio.
+
+    A share w of the displacements scatters around whole multiples of the vectors, the rest is
+    spread evenly over the cell.
+    """
+    matrix = basis.matrix
+    x, y = d[:, 0], d[:, 1]
+    score, w, spread = 0.0, 0.5, 0.15
+    for _ in range(rounds):
+        (a, b), (c, e) = matrix
+        determinant = a * e - b * c
+        shortest = min(np.hypot(a, c), np.hypot(b, e))
+        if abs(determinant) < 1 or shortest < 2:
+            return 0.0, None
+        i = np.rint((e * x - b * y) / determinant)
+        j = np.rint((a * y - c * x) / determinant)
+        variance = (spread * shortest) ** 2
+        square = (x - a * i - b * j) ** 2 + (y - c * i - e * j) ** 2
+        peak = w * abs(determinant) / (2 * np.pi * variance)
+        bell = peak * np.exp(square * (-0.5 / variance))
+        far = i * i + j * j
+        bell[far == 0] = 0.0
+        mixed = bell + (1 - w)
+        score = float(np.log(mixed).mean())
+        share = bell / mixed
+        total = max(float(share.sum()), 1e-9)
+        w = float(np.clip(total / len(d), 0.02, 0.98))
+        spread = float(np.sqrt(share @ square / (2 * total)) / shortest)
+        spread = float(np.clip(spread, 0.02, 0.22))
+        near = share / (1 + far)
+        ni, nj = near * i, near * j
+        ii, ij, jj = ni @ i, ni @ j, nj @ j
+        if ii * jj - ij * ij <= 1e-8 * max(ii, jj) ** 2:
+            return 0.0, None
+        right = np.array([[ni @ x, ni @ y], [nj @ x, nj @ y]])
+        matrix = np.linalg.solve(np.array([[ii, ij], [ij, jj]]), right).T
+    u, v = matrix[:, 0], matrix[:, 1]
+    lu, lv = float(np.hypot(*u)), float(np.hypot(*v))
+    cosine = abs(float(u @ v)) / max(lu * lv, 1e-9)
+    if cosine > np.sin(np.radians(_UPRIGHT + 2)):
+        return 0.0, None
+    if not 1 / _MOST_ANISOTROPIC < lu / max(lv, 1e-9) < _MOST_ANISOTROPIC:
+        return 0.0, None
+    # Cells are more often square than not.
+    return score - 0.01 * abs(np.log(lu / lv)) - 0.02 * cosine, Basis(u, v)
 
 
-# ---------------------------------------------------------------- indices
+def _upright(basis: Basis, about: float) -> Basis | None:
+    """The same lattice with u pointing right and v down, both within 45 degrees of `about`."""
+    best, least = None, np.inf
+    for u, v in ((basis.u, basis.v), (basis.v, basis.u)):
+        for su in (1, -1):
+            for sv in (1, -1):
+                turned = Basis(su * u, sv * v)
+                if turned.u[0] * turned.v[1] <= turned.u[1] * turned.v[0]:
+                    continue
+                off = abs((_angle(turned) - about + 180) % 360 - 180)
+                if off < least - 1e-9:
+                    best, least = turned, off
+    return best
 
-_STEPS = np.array([(1, 0), (0, 1), (1, 1), (1, -1), (2, 0), (0, 2)])
+
+def _differ(a: Basis, b: Basis) -> bool:
+    return max(np.hypot(*(a.u - b.u)), np.hypot(*(a.v - b.v))) > 0.08 * b.pitch
 
 
-def propagate(points: Array, basis: Basis) -> tuple[Index, Index]:
-    """Spread integer indices along the lattice vectors.
+# ---------------------------------------------------------------- growth
+
+
+def _moments(weight: Array, value: Array, width: float) -> tuple[Array, Array]:
+    """Weighted sums over the neighbourhood of each node for a local linear fit.
+
+    Parameters
+    ----------
+    weight
+        1 at members, else 0, (h, w).
+    value
+        Their deviation, (h, w, 2); 0 elsewhere.
+    width
+        Standard deviation of the neighbourhood's bell, in nodes.
 
     Returns
     -------
-    Part that each candidate belongs to, (n,), and its column and row within that part, (n, 2).
+    Normal matrices (h, w, 3, 3) and right sides (h, w, 3, 2) of constant, column and row.
     """
-    n = len(points)
-    unit = np.linalg.solve(basis.matrix, points.T).T
-    tree = cKDTree(unit)
-    a, b, code = [], [], []
-    for number, step in enumerate(_STEPS, start=1):
-        distance, target = tree.query(unit + step, distance_upper_bound=REACH)
-        source = np.nonzero(np.isfinite(distance))[0]
-        # Of several sources for one target, the nearest is right.
-        order = np.lexsort((distance[source], target[source]))
-        source = source[order]
-        _, first = np.unique(target[source], return_index=True)
-        source = source[first]
-        a.append(source)
-        b.append(target[source])
-        code.append(np.full(len(source), number))
-    rows, cols, codes = np.concatenate(a), np.concatenate(b), np.concatenate(code)
-    forward = csr_matrix((codes, (rows, cols)), shape=(n, n))
-    symmetric = (forward != 0).astype(np.int8)
-    graph = symmetric + symmetric.T
-    count, part = connected_components(graph, directed=False)
-    step_of = {(int(r), int(c)): _STEPS[k - 1] for r, c, k in zip(rows, cols, codes, strict=True)}
-    index = np.zeros((n, 2), np.int64)
-    degree = np.asarray(graph.sum(axis=1)).ravel()
-    for label in range(count):
-        members = np.nonzero(part == label)[0]
-        if len(members) < 2:
+    radius = int(np.ceil(2.6 * width))
+    t = np.arange(-radius, radius + 1, dtype=np.float64)
+    bell = np.exp(-0.5 * (t / width) ** 2)
+    kernels = (bell, bell * t, bell * t * t)
+
+    def sums(image: Array, across: int, down: int) -> Array:
+        return cv2.sepFilter2D(
+            image, cv2.CV_64F, kernels[across], kernels[down], borderType=cv2.BORDER_CONSTANT
+        )
+
+    normal = np.empty((*weight.shape, 3, 3))
+    right = np.empty((*weight.shape, 3, 2))
+    powers = ((0, 0), (1, 0), (0, 1))
+    for a, (xa, ya) in enumerate(powers):
+        for b, (xb, yb) in enumerate(powers):
+            if b >= a:
+                normal[..., a, b] = normal[..., b, a] = sums(weight, xa + xb, ya + yb)
+        for c in (0, 1):
+            right[..., a, c] = sums(np.ascontiguousarray(value[..., c]), xa, ya)
+    return normal, right
+
+
+def _follow(
+    member: Index, bend: Array, index: Index, width: float, *, alone: bool = False
+) -> Array:
+    """Deviation (n, 2) at the nodes `index` from that of the members around them.
+
+    Parameters
+    ----------
+    member, bend
+        Indices (m, 2) and deviations (m, 2) of the members.
+    index
+        Nodes, (n, 2); far from all members the deviation fades to that of wider neighbourhoods.
+    width
+        Of the neighbourhood, in nodes.
+    alone
+        Leave out of each node's neighbourhood the member on the node itself.
+    """
+    low = np.minimum(member.min(axis=0), index.min(axis=0))
+    high = np.maximum(member.max(axis=0), index.max(axis=0))
+    shape = (int(high[1] - low[1] + 1), int(high[0] - low[0] + 1))
+    weight = np.zeros(shape)
+    value = np.zeros((*shape, 2))
+    mc, mr = (member - low).T
+    weight[mr, mc] = 1.0
+    value[mr, mc] = bend
+    c, r = (index - low).T
+    out = np.zeros((len(index), 2))
+    open_ = np.ones(len(index), bool)
+    while open_.any():
+        normal, right = _moments(weight, value, width)
+        a, b = normal[r[open_], c[open_]], right[r[open_], c[open_]]
+        if alone:
+            own = weight[r[open_], c[open_]]
+            a[:, 0, 0] -= own
+            b[:, 0] -= own[:, None] * value[r[open_], c[open_]]
+        fed = a[:, 0, 0] > _SUPPORT
+        if fed.any():
+            solved = _solved(a[fed], b[fed], _RIDGE * (width / _NEAR) ** 2)
+            out[np.nonzero(open_)[0][fed]] = solved
+        open_[np.nonzero(open_)[0][fed]] = False
+        width *= 2
+        if width > 40:
+            break
+    return out
+
+
+def _solved(normal: Array, right: Array, ridge: float) -> Array:
+    """Constants (n, 2) of local linear fits whose slopes are held back by a ridge."""
+    a = normal.copy()
+    a[:, 0, 0] += 1e-9
+    a[:, 1, 1] += ridge
+    a[:, 2, 2] += ridge
+    return np.asarray(np.linalg.solve(a, right)[:, 0])
+
+
+@dataclass
+class _Patch:
+    """A part of the lattice that grew from one seed: indices and candidates."""
+
+    index: Index
+    member: Index
+
+
+def _patches(points: Array, tree: cKDTree, basis: Basis, most: int = 60) -> list[_Patch]:
+    """Grow patches one after the other over the candidates that are still free."""
+    free = np.ones(len(points), bool)
+    least = 4 if len(points) < 30 else 6
+    out: list[_Patch] = []
+    near, there = _neighbours(points, tree, basis)
+    misses = 0
+    while len(out) < most and free.sum() >= least and misses < 6:
+        known = there & free[near]
+        own = np.where(free, known.sum(axis=1), 0)
+        # A seed has neighbours where the lattice wants them, and so have they.
+        score = own + (known * own[near]).sum(axis=1)
+        seed = int(np.argmax(score))
+        if score[seed] < 2:
+            break
+        patch = _trimmed(_grown(points, tree, basis, seed, free))
+        free[seed] = False
+        free[patch.member] = False
+        if len(patch.member) < max(least, 0.03 * len(out[0].member) if out else 0):
+            misses += 1
             continue
-        start = int(members[int(np.argmax(degree[members]))])
-        order, before = breadth_first_order(graph, start, directed=False)
-        for node in order[1:]:
-            previous = int(before[node])
-            step = step_of.get((previous, int(node)))
-            if step is None:
-                step = -step_of[(int(node), previous)]
-            index[node] = index[previous] + step
-    return part.astype(np.int64), index
+        out.append(patch)
+    out.sort(key=lambda p: -len(p.member))
+    return out
+
+
+def _trimmed(patch: _Patch) -> _Patch:
+    """Drop outer lines that only strays made part of a patch."""
+    index, member = patch.index, patch.member
+    while len(member):
+        drop = np.zeros(len(member), bool)
+        for axis in (0, 1):
+            lines, count = np.unique(index[:, axis], return_counts=True)
+            least = 0.25 * np.median(count[count >= 0.25 * count.max()])
+            for line, n in ((lines[0], count[0]), (lines[-1], count[-1])):
+                if n < least:
+                    drop |= index[:, axis] == line
+        if not drop.any():
+            break
+        index, member = index[~drop], member[~drop]
+    return _Patch(index, member)
+
+
+def _neighbours(points: Array, tree: cKDTree, basis: Basis) -> tuple[Index, Bools]:
+    """The candidate on each of the four sides of a candidate, (n, 4), and whether there is one."""
+    near = np.zeros((len(points), 4), np.int64)
+    there = np.zeros((len(points), 4), bool)
+    for k, step in enumerate((basis.u, -basis.u, basis.v, -basis.v)):
+        distance, target = tree.query(points + step, distance_upper_bound=0.22 * basis.pitch)
+        there[:, k] = np.isfinite(distance)
+        near[:, k] = np.where(there[:, k], target, 0)
+    return near, there
+
+
+def _grown(points: Array, tree: cKDTree, basis: Basis, seed: int, free: Bools) -> _Patch:
+    """Grow a patch from a candidate; only free candidates are taken."""
+    reach = REACH * basis.pitch
+    origin = points[seed]
+    unit = (points - origin) @ np.linalg.inv(basis.matrix).T
+    low = np.clip(np.floor(unit.min(axis=0)).astype(int) - 3, -_MOST_LINES, -3)
+    high = np.clip(np.ceil(unit.max(axis=0)).astype(int) + 3, 3, _MOST_LINES)
+    cols, rows = np.meshgrid(np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1))
+    regular = origin + cols[..., None] * basis.u + rows[..., None] * basis.v
+    owner = np.full(cols.shape, -1, np.int64)
+    owner[-low[1], -low[0]] = seed
+    before = b""
+    for round_ in range(80):
+        taken = owner >= 0
+        value = np.where(taken[..., None], points[owner] - regular, 0.0)
+        normal, right = _moments(taken.astype(np.float64), value, _NEAR)
+        support = normal[..., 0, 0] - taken
+        least = 0.5 if round_ < 2 else _SUPPORT
+        look = (support > least) | ((round_ == 0) & (support > 0) & (np.abs(cols) + np.abs(rows) <= 1))
+        r, c = np.nonzero(look)
+        if not len(r):
+            break
+        a, b = normal[r, c].copy(), right[r, c].copy()
+        own = taken[r, c].astype(np.float64)
+        a[:, 0, 0] -= own
+        b[:, 0] -= own[:, None] * value[r, c]
+        target = regular[r, c] + _solved(a, b, _RIDGE)
+        distance, nearest = tree.query(target, distance_upper_bound=reach)
+        hit = np.isfinite(distance)
+        hit[hit] = free[nearest[hit]]
+        r, c, distance, nearest = r[hit], c[hit], distance[hit], nearest[hit]
+        order = np.lexsort((distance, nearest))
+        _, first = np.unique(nearest[order], return_index=True)
+        chosen = order[first]
+        owner[:] = -1
+        owner[r[chosen], c[chosen]] = nearest[chosen]
+        if owner[-low[1], -low[0]] < 0 and round_ < 3 and seed not in nearest[chosen]:
+            owner[-low[1], -low[0]] = seed
+        state = owner.tobytes()
+        if state == before:
+            break
+        before = state
+    r, c = np.nonzero(owner >= 0)
+    return _Patch(np.column_stack([cols[r, c], rows[r, c]]).astype(np.int64), owner[r, c])
+
+
+# ---------------------------------------------------------------- joining
+
+
+def _joined(points: Array, patches: list[_Patch], basis: Basis) -> _Patch:
+    """One patch of all that lie on the same lattice, or beside it with shared rows or columns.
+
+    Indices across a gap that is no whole number of pitches are provisional: rounded.
+    """
+    main = patches[0]
+    index, member = main.index, main.member
+    rest = [p for p in patches[1:] if _looks_alike(p, main)]
+    moved = True
+    while rest and moved:
+        moved = False
+        tree = cKDTree(points[member])
+        rest.sort(key=lambda p: float(tree.query(points[p.member])[0].min()))
+        for patch in rest:
+            offset = _offset(points, index, member, patch, basis)
+            if offset is None:
+                continue
+            placed = patch.index + offset
+            if _clash(index, placed):
+                continue
+            index = np.concatenate([index, placed])
+            member = np.concatenate([member, patch.member])
+            rest = [p for p in rest if p is not patch]
+            moved = True
+            break
+    return _Patch(index, member)
+
+
+def _looks_alike(patch: _Patch, main: _Patch) -> bool:
+    """Whether a patch is filled about as well as the main one: chance patches are not."""
+
+    def fill(p: _Patch) -> float:
+        span = np.ptp(p.index, axis=0) + 1
+        return len(p.member) / float(span[0] * span[1])
+
+    span = np.ptp(patch.index, axis=0) + 1
+    return fill(patch) > 0.5 * fill(main) and min(span) >= 2
+
+
+def _offset(
+    points: Array, index: Index, member: Index, patch: _Patch, basis: Basis
+) -> Index | None:
+    """Whole columns and rows from a patch's own indices to those of the grid, or None."""
+    distance, _ = cKDTree(points[patch.member]).query(points[member])
+    near = np.argsort(distance, kind="stable")[: int(np.clip(0.35 * len(member), 24, 80))]
+    design = np.column_stack([np.ones(len(near)), index[near]])
+    target = points[member[near]] - index[near] @ basis.matrix.T
+    penalty = np.diag([1e-9, 20.0, 20.0])
+    coef = np.linalg.solve(design.T @ design + penalty, design.T @ target)
+    matrix = basis.matrix + coef[1:].T
+    unit = (points[patch.member] - coef[0]) @ np.linalg.inv(matrix).T
+    # The side that faces the grid tells; far from it the fit only guesses.
+    facing = np.argsort(cKDTree(points[member]).query(points[patch.member])[0], kind="stable")
+    facing = facing[: max(12, len(facing) // 3)]
+    each = unit[facing] - patch.index[facing]
+    off = np.median(each, axis=0)
+    spread = np.median(np.abs(each - off), axis=0)
+    if spread.max() > 0.25:
+        return None
+    whole = np.round(off)
+    away = np.abs(off - whole)
+    if away.max() <= 0.24:
+        return np.asarray(whole, np.int64)
+    placed = patch.index + off
+    for axis in (0, 1):
+        if away[1 - axis] > 0.33:
+            continue
+        # Beside the grid, in shared rows (columns): a block of its own.
+        other = 1 - axis
+        share = (index[:, other] >= placed[:, other].min() - 0.5) & (
+            index[:, other] <= placed[:, other].max() + 0.5
+        )
+        if not share.any():
+            continue
+        lines = index[share, axis]
+        after = lines[lines < placed[:, axis].mean()]
+        ahead = lines[lines > placed[:, axis].mean()]
+        low, high = placed[:, axis].min(), placed[:, axis].max()
+        if (len(after) and low - after.max() < 0.9) or (len(ahead) and ahead.min() - high < 0.9):
+            continue
+        return np.asarray(np.floor(off + 0.5), np.int64)
+    return None
+
+
+def _clash(index: Index, placed: Index) -> bool:
+    """Whether many of the nodes of a new patch are taken."""
+    taken = {tuple(k) for k in index.tolist()}
+    return sum(tuple(k) in taken for k in placed.tolist()) > 0.1 * len(placed)
+
+
+# ---------------------------------------------------------------- blocks
+
+
+def _gaps(
+    points: Array, index: Index, member: Index, axis: int
+) -> tuple[Index, Array, Array]:
+    """Lines that have members, the gap before each in units of the usual spacing, its error.
+
+    The places of all lines along the axis are fitted at once with a common slope and bend
+    across them, so that every member speaks for its line.
+    """
+    line, other = index[:, axis], index[:, 1 - axis]
+    lines, at = np.unique(line, return_inverse=True)
+    if len(lines) < 3:
+        return lines, np.ones(max(len(lines) - 1, 0)), np.zeros(max(len(lines) - 1, 0))
+    xy = points[member]
+    slope = np.linalg.lstsq(
+        np.column_stack([np.ones(len(xy)), line, other]).astype(float), xy, rcond=None
+    )[0]
+    way = slope[1] / max(np.hypot(*slope[1]), 1e-9)
+    along = xy @ way
+    j = (other - other.mean()) / max(float(np.ptp(other)) / 2, 1.0)
+    i = (line - line.mean()) / max(float(np.ptp(line)) / 2, 1.0)
+    design = np.zeros((len(xy), len(lines) + 4))
+    design[np.arange(len(xy)), at] = 1.0
+    design[:, -4:] = np.column_stack([j, j * j, i * j, i * j * j])
+    ridge = np.zeros(design.shape[1]) + 1e-6
+    ridge[-3:] = 1.0
+    weight = np.ones(len(xy))
+    coef = np.zeros(design.shape[1])
+    for _ in range(5):
+        gram = design.T @ (weight[:, None] * design) + np.diag(ridge)
+        coef = np.linalg.solve(gram, design.T @ (weight * along))
+        residual = np.abs(along - design @ coef)
+        scale = max(3.0 * 1.4826 * float(np.median(residual)), 1e-6)
+        weight = 1 / np.maximum(residual / scale, 1.0)
+    gap = np.diff(coef[: len(lines)])
+    jump = np.diff(lines)
+    single = gap[jump == 1] if (jump == 1).any() else gap / jump
+    out = np.empty(len(gap))
+    for n in range(len(gap)):
+        near = [
+            gap[m] / jump[m] for m in range(max(0, n - 4), min(len(gap), n + 5)) if jump[m] == 1
+        ]
+        usual = float(np.median(near)) if len(near) >= 3 else float(np.median(single))
+        out[n] = gap[n] / max(usual, 1e-6)
+    scatter = 1.4826 * float(np.median(residual)) / max(float(np.median(single)), 1e-6)
+    error = scatter**2 / np.bincount(at, minlength=len(lines))
+    return lines, out, np.sqrt(error[1:] + error[:-1])
+
+
+def _without_thin(patch: _Patch) -> _Patch:
+    """Drop lines that hold far fewer members than the others: strays in a gap."""
+    keep = np.ones(len(patch.member), bool)
+    for axis in (0, 1):
+        lines, at, count = np.unique(patch.index[:, axis], return_inverse=True, return_counts=True)
+        thin = count < 0.2 * np.median(count)
+        if (~thin).sum() >= 2:
+            keep &= ~thin[at]
+    return _Patch(patch.index[keep], patch.member[keep])
+
+
+def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tuple[int, ...]]:
+    """Number the lines anew where gaps are no whole pitches, and say which begin a block."""
+    patch = _without_thin(patch)
+    index = patch.index.copy()
+    steps: list[tuple[int, ...]] = []
+    for axis in (0, 1):
+        lines, gap, error = _gaps(points, patch.index, patch.member, axis)
+        jump = np.diff(lines)
+        if len(gap) and not (gap.min() > 0.3 and gap.max() < _WIDEST_JUMP):
+            return patch, (), ()
+        usual = np.abs(gap - 1)[jump == 1]
+        noise = 1.4826 * float(np.median(usual)) if len(usual) >= 3 else 0.05
+        clear = np.clip(3.5 * np.hypot(noise, error), *_BLOCK_STEP)
+        new = [0]
+        begins = []
+        for n, (g, k) in enumerate(zip(gap, jump, strict=True)):
+            off = abs(g - round(g))
+            inner = n >= 2 and len(gap) - n >= 3
+            apart = off > max(clear[n], 0.19 if round(g) <= 1 else 0, 3 * error[n])
+            if apart and g > 1 and inner:
+                more = 1 if g < _WIDEST_GAP else max(1, int(np.floor(g - 0.2)))
+                begins.append(new[-1] + more)
+            else:
+                more = max(1, int(round(g))) if k > 1 or g > 1.6 else int(k)
+            new.append(new[-1] + more)
+        lookup = dict(zip(lines.tolist(), new, strict=True))
+        index[:, axis] = [lookup[int(k)] for k in patch.index[:, axis]]
+        steps.append(tuple(begins))
+    return _Patch(index, patch.member), steps[0], steps[1]
 
 
 # ---------------------------------------------------------------- fit
@@ -294,262 +785,200 @@ def fit(
     steps_x: Sequence[int] = (),
     steps_y: Sequence[int] = (),
 ) -> Lattice:
-    """Robust least squares of the model to members with known indices (Tukey weights).
+    """Smooth model through members with known indices, as smooth as they allow.
 
-    Quadratic terms, which follow perspective and lens distortion, are held back by a ridge
-    unless the members speak clearly for them.
+    A polynomial is fitted by robust least squares (Tukey weights); what neighbours deviate
+    from it in common is followed over the width that predicts members left out best.
+
+    Parameters
+    ----------
+    points
+        Candidates, (n, 2).
+    member, index
+        Which of them are members, (m,), and their columns and rows, (m, 2).
+    steps_x, steps_y
+        Columns and rows that begin a block.
     """
-    xy = points[member]
+    where = points[member]
     low, high = index.min(axis=0), index.max(axis=0)
     centre = (low + high) / 2
     span = np.maximum((high - low) / 2, 1.0)
-    design = terms(index, centre, span, steps_x, steps_y)
-    rough = len(member) < 12 or min(high - low) < 2
+    lattice = Lattice(
+        index,
+        member,
+        where,
+        np.zeros((3, 2)),
+        centre,
+        span,
+        steps_x=tuple(steps_x),
+        steps_y=tuple(steps_y),
+    )
+    best, least = lattice, np.inf
+    for bent in (False, True):
+        if bent and (len(member) < 16 or min(high - low) < 2):
+            break
+        shaped = replace(lattice, bent=bent)
+        coef, hat = _polynomial(shaped)
+        shaped = replace(shaped, coef=coef)
+        residual = where - shaped._terms(index) @ coef
+        pitch = max(shaped.basis.pitch, 1e-6)
+        for width in _WIDTHS:
+            if np.isfinite(width):
+                if len(member) < 24:
+                    break
+                left = residual - _follow(index, residual, index, width, alone=True)
+            else:
+                left = residual / (1 - hat)[:, None]
+            error = _rms(left, pitch)
+            if error < least * 0.97:
+                best, least = replace(shaped, width=width), error
+    return with_offsets(replace(best, rms=least))
+
+
+def _rms(residual: Array, pitch: float) -> float:
+    """Root mean square in pitches; what lies farther than a member may counts as that far."""
+    distance = np.hypot(*residual.T) / pitch
+    return float(np.sqrt(np.mean(np.minimum(distance, 0.4) ** 2)))
+
+
+def _polynomial(lattice: Lattice) -> tuple[Array, Array]:
+    """Coefficients by robust least squares, and how much each member decides its own fit."""
+    design = lattice._terms(lattice.index)
+    xy = lattice.where
+    weight = np.ones(len(xy))
     penalty = np.full(design.shape[1], 1e-9)
-    penalty[3:6] = 1e6 if rough else _QUADRATIC_RIDGE
-    weight = np.ones(len(member))
+    if lattice.bent:
+        penalty[3:6] = 0.5
+    gram = np.eye(design.shape[1])
     coef = np.zeros((design.shape[1], 2))
-    pitch = 1.0
     for _ in range(6):
         gram = design.T @ (weight[:, None] * design) + np.diag(penalty)
-        coef = np.linalg.solve(gram, design.T @ (weight[:, None] * xy))
-        u, v = coef[1] / span[0], coef[2] / span[1]
-        pitch = max(min(np.hypot(*u), np.hypot(*v)), 1e-6)
-        residual = np.hypot(*(xy - design @ coef).T) / pitch
-        scale = max(4.7 * 1.2 * float(np.median(residual)), 0.04)
+        coef = np.linalg.lstsq(gram, design.T @ (weight[:, None] * xy), rcond=None)[0]
+        residual = np.hypot(*(xy - design @ coef).T)
+        scale = max(4.7 * 1.2 * float(np.median(residual)), 1e-3)
         weight = np.clip(1 - (residual / scale) ** 2, 0, None) ** 2 + 1e-6
-    inside = residual < max(scale, 0.05)
-    rms = float(np.sqrt(np.mean(residual[inside] ** 2))) if inside.any() else 1.0
-    return Lattice(
-        index, member, np.asarray(coef), centre, span, tuple(steps_x), tuple(steps_y), rms
-    )
-
-
-def grow(points: Array, lattice: Lattice, limit: int = 2, rounds: int = 30) -> Lattice:
-    """Take in the candidates that lie on nodes up to `limit` lines outside, and refit.
-
-    One candidate a node and one node a candidate: the nearest.
-    """
-    tree = cKDTree(points)
-    previous: tuple[bytes, bytes] | None = None
-    for _ in range(rounds):
-        c0, c1, r0, r1 = lattice.bounds
-        if (c1 - c0) * (r1 - r0) > 60_000:
-            break
-        cols, rows = np.meshgrid(
-            np.arange(c0 - limit, c1 + limit + 1), np.arange(r0 - limit, r1 + limit + 1)
-        )
-        cols, rows = cols.ravel(), rows.ravel()
-        nodes = lattice.predict(cols, rows)
-        distance, nearest = tree.query(nodes, distance_upper_bound=REACH * lattice.basis.pitch)
-        hit = np.nonzero(np.isfinite(distance))[0]
-        hit = hit[np.lexsort((distance[hit], nearest[hit]))]
-        _, first = np.unique(nearest[hit], return_index=True)
-        hit = np.sort(hit[first])
-        if len(hit) < 4:
-            return lattice
-        index = np.column_stack([cols[hit], rows[hit]])
-        if np.ptp(index[:, 0]) == 0 or np.ptp(index[:, 1]) == 0:
-            return lattice
-        key = (index.tobytes(), nearest[hit].tobytes())
-        if key == previous:
-            break
-        previous = key
-        lattice = fit(points, nearest[hit], index, lattice.steps_x, lattice.steps_y)
-    return lattice
+    hat = np.einsum("ij,jk,ik->i", design, np.linalg.pinv(gram), design) * weight
+    return coef, np.clip(hat, 0.0, 0.9)
 
 
 def refit(lattice: Lattice, index: Index, centres: Array) -> Lattice:
     """The same lattice through measured centres (n, 2) of spots with known indices (n, 2)."""
-    order = np.arange(len(centres))
-    again = fit(centres, order, index, lattice.steps_x, lattice.steps_y)
-    return with_offsets(centres, again)
+    again = fit(centres, np.arange(len(centres)), index, lattice.steps_x, lattice.steps_y)
+    return replace(again, gain=lattice.gain)
 
 
-def build(points: Array, basis: Basis) -> Lattice | None:
-    """Lattice over the candidates from a basis: propagate, fit, grow, join blocks."""
-    part, index = propagate(points, basis)
-    sizes = np.bincount(part)
-    main = int(np.argmax(sizes))
-    if sizes[main] < 4:
-        return None
-    member = np.nonzero(part == main)[0]
-    if np.ptp(index[member, 0]) == 0 or np.ptp(index[member, 1]) == 0:
-        return None
-    lattice = grow(points, _without_doubles(points, fit(points, member, index[member])))
-    joined = _join_blocks(points, lattice, part, index)
-    if joined is not None and len(joined.member) > len(lattice.member):
-        lattice = joined
-    split = _split_at_steps(points, lattice)
-    return with_offsets(points, split)
+def with_offsets(lattice: Lattice) -> Lattice:
+    """Add what whole columns and rows deviate from the model, where that explains members.
 
-
-def _without_doubles(points: Array, lattice: Lattice) -> Lattice:
-    """Keep the nearest of several members on one node."""
-    distance = np.hypot(*(points[lattice.member] - lattice.predict(*lattice.index.T)).T)
-    order = np.lexsort((distance, lattice.index[:, 1], lattice.index[:, 0]))
-    _, first = np.unique(lattice.index[order], axis=0, return_index=True)
-    keep = np.sort(order[first])
-    return fit(points, lattice.member[keep], lattice.index[keep])
-
-
-def _join_blocks(points: Array, lattice: Lattice, part: Index, index: Index) -> Lattice | None:
-    """One grid of all parts that share the vectors but stand apart by gaps."""
-    rest = np.setdiff1d(np.arange(len(points)), lattice.member)
-    sizes = np.bincount(part[rest], minlength=part.max() + 1)
-    parts = [p for p in range(len(sizes)) if sizes[p] >= 4]
-    if not parts or sum(sizes[p] for p in parts) < 0.06 * len(lattice.member):
-        return None
-    b = lattice.basis
-    origin = lattice.predict(0, 0)
-    unit = np.linalg.solve(b.matrix, (points - origin).T).T
-    groups = [lattice.member] + [rest[part[rest] == p] for p in parts]
-    local = [lattice.index] + [index[g] for g in groups[1:]]
-    place = []
-    for group, own in zip(groups, local, strict=True):
-        phase = np.median(unit[group] - own, axis=0)
-        fits = np.median(np.abs(unit[group] - own - phase)) <= 0.12
-        place.append((group, own) if fits else (group[:0], own[:0]))
-    line_of = []
-    steps = []
-    for axis in (0, 1):
-        lines = [
-            (float(np.median(unit[group[own[:, axis] == line], axis])), number, int(line))
-            for number, (group, own) in enumerate(place)
-            for line in np.unique(own[:, axis])
-        ]
-        numbered = _number_lines(lines) if lines else None
-        if numbered is None:
-            return None
-        line_of.append(numbered[0])
-        steps.append(numbered[1])
-    if not steps[0] and not steps[1]:
-        return None
-    members, indices = [], []
-    for number, (group, own) in enumerate(place):
-        for point, (c, r) in zip(group, own, strict=True):
-            members.append(point)
-            indices.append((line_of[0][number, int(c)], line_of[1][number, int(r)]))
-    joined = fit(points, np.array(members), np.array(indices), steps[0], steps[1])
-    return grow(points, joined)
-
-
-def _number_lines(
-    lines: list[tuple[float, int, int]],
-) -> tuple[dict[tuple[int, int], int], list[int]] | None:
-    """Number lines by position; gaps that are no multiple of the pitch begin a block."""
-    lines = sorted(lines)
-    number = 0
-    last = lines[0][0]
-    total, weight = last, 1
-    numbered = {(lines[0][1], lines[0][2]): 0}
-    steps: list[int] = []
-    for position, part, line in lines[1:]:
-        gap = position - last
-        if gap < 0.35:
-            total, weight = total + position, weight + 1
-            last = total / weight
-        elif gap < 0.72:
-            return None
-        else:
-            off = gap - round(gap)
-            if abs(off) > _BLOCK_STEP:
-                number += max(1, int(np.floor(gap - _BLOCK_STEP)))
-                steps.append(number)
-            else:
-                number += max(1, round(gap))
-            last, total, weight = position, position, 1
-        numbered[(part, line)] = number
-    return numbered, steps
-
-
-def _split_at_steps(points: Array, lattice: Lattice) -> Lattice:
-    """Make blocks where the fit had to stretch or squeeze over a gap that is no whole pitch."""
-    index = lattice.index.copy()
-    found: list[list[int]] = []
-    for axis in (0, 1):
-        gaps = _line_gaps(points, lattice, axis)
-        shift = dict.fromkeys(gaps, 0)
-        steps = []
-        known = lattice.steps_x if axis == 0 else lattice.steps_y
-        moved = 0
-        lines = sorted(gaps)
-        for n, line in enumerate(lines):
-            gap, jump = gaps[line]
-            calm = all(
-                abs(gaps[m][0] - gaps[m][1]) < 0.1
-                for m in lines[max(n - 1, 0) : n + 2]
-                if m != line
-            )
-            edge = n < 1 or len(lines) - n < 2
-            if line in known:
-                steps.append(line + moved)
-            elif abs(gap - round(gap)) > _BLOCK_STEP and gap > 1 and calm and not edge:
-                moved += max(1, int(np.floor(gap - _BLOCK_STEP))) - jump
-                steps.append(line + moved)
-            shift[line] = moved
-        found.append(steps)
-        index[:, axis] += np.array([shift.get(int(k), 0) for k in lattice.index[:, axis]])
-    if found[0] == list(lattice.steps_x) and found[1] == list(lattice.steps_y):
-        return lattice
-    better = grow(points, fit(points, lattice.member, index, found[0], found[1]))
-    return better if better.rms < 0.9 * lattice.rms else lattice
-
-
-def _line_gaps(points: Array, lattice: Lattice, axis: int) -> dict[int, tuple[float, int]]:
-    """Gap before each line that has members, in usual spacings, and as counted by index.
-
-    Gaps are measured between members of the same row (column), so that rotation and bends
-    do not matter.
+    Pins and cutters place whole lines a little off; the offset of a line is its median
+    residual, shrunk where few members speak, and kept only if members left out gain by it.
     """
-    basis = lattice.basis
-    vector = basis.u if axis == 0 else basis.v
-    along = points[lattice.member] @ (vector / np.hypot(*vector))
-    line, other = lattice.index[:, axis], lattice.index[:, 1 - axis]
-    lines, at_line = np.unique(line, return_inverse=True)
-    others, at_other = np.unique(other, return_inverse=True)
-    position = np.full((len(others), len(lines)), np.nan)
-    position[at_other, at_line] = along
-    raw: dict[int, tuple[float, int]] = {}
-    for n in range(1, len(lines)):
-        steps = position[:, n] - position[:, n - 1]
-        steps = steps[np.isfinite(steps)]
-        if len(steps) >= 2:
-            raw[int(lines[n])] = (float(np.median(steps)), int(lines[n] - lines[n - 1]))
-    single = [gap for gap, jump in raw.values() if jump == 1]
-    if len(single) < 3:
-        return {}
-    usual = float(np.median(single))
-    return {line: (gap / usual, jump) for line, (gap, jump) in raw.items()}
-
-
-def with_offsets(points: Array, lattice: Lattice) -> Lattice:
-    """Add what whole columns and rows deviate from the model, shrunk where few members speak.
-
-    Pins and cutters place whole lines a little off; the offset of a line is its mean residual
-    times n / (n + 4).
-    """
-    residual = points[lattice.member] - lattice.predict(*lattice.index.T)
+    residual = lattice.where - lattice._smooth(lattice.index)
+    start = residual.copy()
+    alone = residual.copy()
+    pitch = max(lattice.basis.pitch, 1e-6)
     offsets: list[dict[int, Array]] = []
     for axis in (0, 1):
         own: dict[int, Array] = {}
         for line in np.unique(lattice.index[:, axis]):
             at = lattice.index[:, axis] == line
-            mean = np.median(residual[at], axis=0) * at.sum() / (at.sum() + 4)
+            n = int(at.sum())
+            mean = np.median(residual[at], axis=0) * n / (n + 4)
             own[int(line)] = mean
             residual[at] -= mean
+            others = (start[at].sum(axis=0) - start[at]) / max(n - 1, 1)
+            alone[at] -= others * (n - 1) / (n + 3)
         offsets.append(own)
-    distance = np.hypot(*residual.T) / lattice.basis.pitch
-    rms = float(np.sqrt(np.mean(np.minimum(distance, REACH) ** 2)))
-    return Lattice(
-        lattice.index,
-        lattice.member,
-        lattice.coef,
-        lattice.centre,
-        lattice.span,
-        lattice.steps_x,
-        lattice.steps_y,
-        rms,
-        offsets[0],
-        offsets[1],
+    if _rms(alone, pitch) > 0.95 * _rms(start, pitch):
+        return lattice
+    return replace(
+        lattice, rms=_rms(residual, pitch), offset_x=offsets[0], offset_y=offsets[1]
     )
+
+
+# ---------------------------------------------------------------- all together
+
+
+def build(points: Array, basis: Basis) -> Lattice | None:
+    """Lattice over the candidates from a basis: grow, join, part blocks, fit, judge."""
+    tree = cKDTree(points)
+    patches = _patches(points, tree, basis)
+    if not patches:
+        return None
+    patch, steps_x, steps_y = _parted(points, _joined(points, patches, basis))
+    if min(np.ptp(patch.index, axis=0)) == 0:
+        return None
+    lattice = fit(points, patch.member, patch.index, steps_x, steps_y)
+    lattice = _filled(points, tree, lattice)
+    gain = _gain(points, lattice)
+    return replace(lattice, gain=gain * (_HALF if _is_half(lattice.index) else 1.0))
+
+
+def _is_half(index: Index) -> bool:
+    """Whether every second column, row or diagonal holds next to nothing: half a lattice."""
+    for line in (index[:, 0], index[:, 1], index.sum(axis=1)):
+        if np.ptp(line) >= 3:
+            odd = float((line % 2).mean())
+            if min(odd, 1 - odd) < 0.15:
+                return True
+    return False
+
+
+def _filled(points: Array, tree: cKDTree, lattice: Lattice) -> Lattice:
+    """Take in the candidates on nodes that growth did not reach, and fit once more."""
+    for _ in range(2):
+        c0, c1, r0, r1 = lattice.bounds
+        if (c1 - c0 + 5) * (r1 - r0 + 5) > 20_000:
+            return lattice
+        cols, rows = (
+            a.ravel() for a in np.meshgrid(np.arange(c0 - 2, c1 + 3), np.arange(r0 - 2, r1 + 3))
+        )
+        reach = float(np.clip(3.2 * lattice.rms, 0.2, 0.38)) * lattice.basis.pitch
+        distance, nearest = tree.query(lattice.predict(cols, rows), distance_upper_bound=reach)
+        hit = np.nonzero(np.isfinite(distance))[0]
+        hit = hit[np.lexsort((distance[hit], nearest[hit]))]
+        _, first = np.unique(nearest[hit], return_index=True)
+        hit = np.sort(hit[first])
+        index = np.column_stack([cols[hit], rows[hit]])
+        if len(hit) < 4 or min(np.ptp(index, axis=0)) == 0:
+            return lattice
+        if len(hit) == len(lattice.member) and (index == lattice.index).all():
+            return lattice
+        lattice = fit(points, nearest[hit], index, lattice.steps_x, lattice.steps_y)
+    return lattice
+
+
+def _gain(points: Array, lattice: Lattice) -> float:
+    """Log-likelihood ratio, in nats, of all candidates: lattice and chance against chance alone."""
+    n, m = len(points), len(lattice.member)
+    c0, c1, r0, r1 = _dense(lattice)
+    nodes = (c1 - c0 + 1) * (r1 - r0 + 1)
+    inner = (
+        (lattice.index[:, 0] >= c0)
+        & (lattice.index[:, 0] <= c1)
+        & (lattice.index[:, 1] >= r0)
+        & (lattice.index[:, 1] <= r1)
+    )
+    m = int(inner.sum())
+    if m < 4:
+        return 0.0
+    p = float(np.clip(m / nodes, 0.02, 0.98))
+    variance = max(lattice.rms * lattice.basis.pitch, 0.3) ** 2 / 2
+    extent = np.ptp(points, axis=0) + lattice.basis.pitch
+    chance = n / float(extent[0] * extent[1])
+    rest = max(n - m, 0.5) / float(extent[0] * extent[1])
+    return float(
+        m * (np.log(p / (2 * np.pi * variance)) - 1 - np.log(chance))
+        + (n - m) * np.log(rest / chance)
+        + (nodes - m) * np.log(1 - p)
+    )
+
+
+def _dense(lattice: Lattice) -> tuple[int, int, int, int]:
+    """First and last column and row with at least a fifth of the usual number of members."""
+    out = []
+    for axis in (0, 1):
+        lines, count = np.unique(lattice.index[:, axis], return_counts=True)
+        good = lines[count >= max(0.2 * np.median(count), 1)]
+        out += [int(good.min()), int(good.max())]
+    return out[0], out[1], out[2], out[3]
