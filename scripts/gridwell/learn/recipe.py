@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from gridwell.config.files import whole
 from gridwell.learn.crops import Draw, Example, cached_crops
 from gridwell.learn.evaluate import NEAR, THRESHOLD, Score, score, table
 from gridwell.learn.real import read_real
 from gridwell.learn.train import Recipe, train
+from gridwell.network.device import one_thread
 from gridwell.network.elements import ElementNetwork
 from gridwell.network.unet import UNet
 from gridwell.network.weights import save_network
@@ -54,8 +53,6 @@ def train_and_measure(
     out
         Weights to write; the card goes beside them.
     """
-    # One thread: the same sums in the same order on every machine of a kind.
-    torch.set_num_threads(1)
     begun = time.monotonic()
     recipe = Recipe(steps=steps)
     crops = cached_crops(cache, draw, range(images))
@@ -65,7 +62,8 @@ def train_and_measure(
         save_network(out, network)
         print(f"step {step}: loss {loss:.4f} after {_minutes(begun)}", flush=True)
 
-    train(crops, recipe, report, every=max(1, steps // _REPORTS))
+    with one_thread():
+        train(crops, recipe, report, every=max(1, steps // _REPORTS))
     network = ElementNetwork.load(out)
     phantoms = [(kind, _measured(network, held_out, kind)) for kind in kinds]
     known = [] if real is None else [(name, score(network, e)) for name, e in read_real(real)]

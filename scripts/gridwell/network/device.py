@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from gridwell.config.errors import InputError, Problem
@@ -39,6 +41,19 @@ def require_gpu(policy: Policy) -> None:
                 "PyTorch, or set gpu: allow",
             )
         )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute on one CPU thread inside, so that sums have one order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def device(policy: Policy) -> torch.device:

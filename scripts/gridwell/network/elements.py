@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gridwell.config.carriers import resources
-from gridwell.network.device import Policy, device
+from gridwell.network.device import Policy, device, one_thread
 
 if TYPE_CHECKING:
+    import torch
+
     from gridwell.network.unet import UNet
 
 Image = npt.NDArray[np.float32]
@@ -88,31 +90,36 @@ class ElementNetwork:
         image
             Gray image (h, w) of about 0..1, as `gridwell.grid.elements.normalise` gives it.
         policy
-            Whether to compute on a GPU. CPU results do not depend on the number of threads;
-            those of a GPU agree with them to about 0.001.
+            Whether to compute on a GPU. On a CPU one thread computes, which is fast enough:
+            the sums of several would differ in their last bits with the number of threads.
 
         Raises
         ------
         InputError
             If a GPU is required and there is none.
         """
-        import torch
-
         place = device(policy)
         network = self._network.to(place)
-        found = []
-        for side in SIDES:
-            factor = max(image.shape) / side
-            if factor * _MAX_ENLARGED < 1:
-                continue
-            shown = torch.from_numpy(local_contrast(resized(image, factor)))[None, None]
-            with torch.inference_mode():
-                logits = network(shown.to(place, memory_format=torch.channels_last))
-                values = torch.sigmoid(logits)[0].cpu().numpy()
-            h, w = (math.ceil(length / (2 * factor)) for length in image.shape)
-            centre, foreground = (np.ascontiguousarray(m[:h, :w]) for m in values)
-            found.append(ElementMaps(centre, foreground, 2 * factor))
-        return found
+        factors = (max(image.shape) / side for side in SIDES)
+        with one_thread():
+            return [
+                _maps(network, image, factor, place)
+                for factor in factors
+                if factor * _MAX_ENLARGED >= 1
+            ]
+
+
+def _maps(network: UNet, image: Image, factor: float, place: torch.device) -> ElementMaps:
+    """Show the network one size of an image."""
+    import torch
+
+    shown = torch.from_numpy(local_contrast(resized(image, factor)))[None, None]
+    with torch.inference_mode():
+        logits = network(shown.to(place, memory_format=torch.channels_last))
+        values = torch.sigmoid(logits)[0].cpu().numpy()
+    h, w = (math.ceil(length / (2 * factor)) for length in image.shape)
+    centre, foreground = (np.ascontiguousarray(m[:h, :w]) for m in values)
+    return ElementMaps(centre, foreground, 2 * factor)
 
 
 @lru_cache(maxsize=2)

@@ -8,17 +8,16 @@ import torch
 from gridwell.grid.elements import normalise, to_gray
 from gridwell.learn.crops import Crops, Example, make_crops
 from gridwell.learn.train import Recipe, batch, loss_of, train
+from gridwell.network.device import one_thread
 from gridwell.phantom.grid_images import sample
 
 RECIPE = Recipe(widths=(8, 12, 16, 24), steps=30, batch=4, seed=5)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def threads():
+    with one_thread():
+        yield
 
 
 def draw(seed: int) -> Example:
