@@ -141,7 +141,7 @@ def sample(level: str, seed: int) -> Sample:
     return render(scene(level, seed), seed)
 
 
-def render(truth: Scene, seed: int) -> Sample:
+def render(truth: Scene, seed: int, *, frame: bool | None = None) -> Sample:
     """Paint a scene.
 
     Parameters
@@ -150,9 +150,13 @@ def render(truth: Scene, seed: int) -> Sample:
         What is there; its level decides how bad the image is.
     seed
         Decides what the scene leaves open: how elements, carrier and light look.
+    frame
+        Whether the outline of the carrier shows, at equal distance from the grid on all sides;
+        None: as the level has it.
     """
     rng = np.random.default_rng([seed, LEVELS.index(truth.level), 3])
-    return _paint(truth, _look(truth, rng), rng)
+    look = _look(truth, rng)
+    return _paint(truth, look if frame is None else replace(look, frame=frame), rng)
 
 
 def _paint(
