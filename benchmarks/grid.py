@@ -39,6 +39,7 @@ import grid_real  # noqa: E402
 from gridwell.config.models import Carrier, GridOptions  # noqa: E402
 from gridwell.grid.detect import detect_grid  # noqa: E402
 from gridwell.grid.elements import to_gray  # noqa: E402
+from gridwell.grid.model import Grid  # noqa: E402
 from gridwell.phantom.grid_images import NEGATIVES, Sample, negative, render, sample  # noqa: E402
 from gridwell.phantom.grids import LEVELS, Recipe, Scene, build, recipe  # noqa: E402
 
@@ -252,7 +253,10 @@ def measure(
     made = make()
     start = time.process_time()
     gray = to_gray(made.image) if made.image.ndim == 3 else made.image
-    grid = detect_grid(gray, scale=1.0, options=options, carrier=carrier)
+    try:
+        grid = detect_grid(gray, scale=1.0, options=options, carrier=carrier)
+    except Exception as error:
+        grid = Grid(status="crashed", reason=repr(error), confidence=0.0)
     row = {
         "cpu s": time.process_time() - start,
         "status": grid.status,
@@ -332,6 +336,7 @@ def _level_row(level: str, part: pd.DataFrame) -> dict:
         "right or flagged %": 100 * (~part["silent"]).mean(),
         "elements right %": 100 * part["elements"].mean(),
         "ok %": 100 * (part["status"] == "ok").mean(),
+        "crashed": int((part["status"] == "crashed").sum()),
         "ok of the right %": 100 * accepted["right"].sum() / max(part["right"].sum(), 1),
         "silent": int(part["silent"].sum()),
         "silent, identifiable": int(known["silent"].sum()),

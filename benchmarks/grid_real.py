@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import cv2
 import grid_scores
 import numpy as np
 import pandas as pd
-from gridwell.config.errors import InputError
 from gridwell.grid.slide import detect_on_image
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
@@ -49,13 +49,11 @@ def find_images(folder: Path) -> list[Real]:
 
 def look(real: Real, out: Path) -> dict:
     """Detect the grid of one image and compare it with what is known."""
-    import time
-
     start = time.process_time()
     try:
         grid = detect_on_image(real.path, out_dir=out / real.name.replace("/", "_"))
-    except InputError as error:
-        return {"image": real.name, "status": "refused", "verdict": str(error)[:60]}
+    except Exception as error:
+        return {"image": real.name, "status": "crashed", "reason": repr(error), "verdict": "wrong"}
     row = {
         "image": real.name,
         "status": grid.status,
@@ -69,15 +67,15 @@ def look(real: Real, out: Path) -> dict:
 
 
 def _judge(real: Real, grid) -> dict:
-    """Whether the grid is right, by the best that is known."""
+    """Whether the grid is right, by the best that is known of the image."""
     if real.lattice is not None:
         scores = grid_scores.compare(grid, real.lattice)
         kept = {k: v for k, v in scores.items() if k in ("elements", "position %", "pitch %")}
         return kept | {"verdict": _word(scores["exact"])}
     if real.cores is not None:
         pitch = min(grid.pitch) if grid.pitch else 1.0
-        share = grid_scores.share_on_nodes(grid_scores.positions(grid), real.cores, pitch)
-        return {"elements": share, "verdict": _word(share >= ENOUGH)}
+        share, tight = grid_scores.cover_cores(grid_scores.positions(grid), real.cores, pitch)
+        return {"elements": share, "verdict": _word(share >= ENOUGH and tight)}
     if real.shape is not None:
         return {"verdict": _word((grid.rows, grid.cols) == real.shape)}
     return {"verdict": ""}

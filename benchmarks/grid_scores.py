@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 NEAR = 0.25  # of the pitch: an element is where the grid says
 LIKE = 0.5  # of the pitch: a label belongs to no other position
@@ -91,8 +92,8 @@ def compare_places(places: np.ndarray, truth: Truth) -> dict:
     }
 
 
-def share_on_nodes(places: np.ndarray, cores: np.ndarray, pitch: float) -> float:
-    """Share of elements that have a position of their own within half a pitch.
+def cover_cores(places: np.ndarray, cores: np.ndarray, pitch: float) -> tuple[float, bool]:
+    """How well a grid covers elements of which only the places are known.
 
     Parameters
     ----------
@@ -102,13 +103,19 @@ def share_on_nodes(places: np.ndarray, cores: np.ndarray, pitch: float) -> float
         (n, 2): centres of elements, pixels.
     pitch
         Smaller spacing, pixels.
-    """
-    from scipy.spatial import cKDTree
 
+    Returns
+    -------
+    Share of elements that have a position of their own within half a pitch, and whether all
+    four outer lines of the grid hold one.
+    """
     if not places.size:
-        return 0.0
+        return 0.0, False
     distance, node = cKDTree(places.reshape(-1, 2)).query(cores)
-    return len(set(node[distance < LIKE * pitch].tolist())) / len(cores)
+    used = np.zeros(places.shape[:2], bool)
+    used.flat[node[distance < LIKE * pitch]] = True
+    rims = used[0], used[-1], used[:, 0], used[:, -1]
+    return float(used.sum()) / len(cores), all(rim.any() for rim in rims)
 
 
 def risk_by_confidence(table: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +126,7 @@ def risk_by_confidence(table: pd.DataFrame) -> pd.DataFrame:
     table
         Columns `confidence` and `right`, and `status`; failed ones are below any confidence.
     """
-    confidence = table["confidence"].where(table["status"] != "failed", -1.0)
+    confidence = table["confidence"].where(~table["status"].isin(("failed", "crashed")), -1.0)
     rows = []
     for least in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99):
         above = table[confidence >= least]
