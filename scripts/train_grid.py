@@ -16,7 +16,7 @@ from gridwell.network.elements import WEIGHTS
 from gridwell.phantom.grid_images import NEGATIVES, Sample, negative, sample
 from gridwell.phantom.grids import LEVELS
 
-SHARES = {"negative": 0.12, "L1": 0.1, "L2": 0.2, "L3": 0.38, "L4": 0.2}
+SHARES = {"negative": 0.15, "L1": 0.1, "L2": 0.17, "L3": 0.35, "L4": 0.23}
 
 
 def example(drawn: Sample) -> Example:
@@ -49,7 +49,7 @@ if __name__ == "__main__":
     from gridwell.learn.recipe import train_and_measure
 
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--steps", type=int, default=10000)
+    options.add_argument("--steps", type=int, default=8000)
     options.add_argument("--images", type=int, default=5000)
     options.add_argument("--cache", type=Path, default=Path(".cache/train-grid"))
     options.add_argument("--real", type=Path)

@@ -15,9 +15,8 @@ from gridwell.network.elements import Image, local_contrast, resized
 
 # Side of a crop in pixels: more than the network can see from any one of them.
 SIDE = 256
-# Spacing of the spots in a crop, in pixels: what the network is for, and a little beyond, since
-# one of two sizes that differ by a factor of two always lies within.
-_PITCH = (7.5, 42.0)
+# Spacing of the spots in a crop, in pixels: what the network is for (8 to 40), and a little beyond.
+_PITCH = (7.0, 56.0)
 # An image without a grid is shown in any size in which a whole image may be.
 _SIDES = (128, 1024)
 # A centre is a Gaussian of this width, in spacings, but wide enough to be drawn.

@@ -21,6 +21,9 @@ THRESHOLD = 0.3
 NEAR = 0.25
 """A found element is right within this many spacings of a true one."""
 
+GOOD = 0.95
+"""Share of an image's elements from which the lattice stage has all it needs."""
+
 # Spacing at which the maps are judged, in map pixels: the middle of what the network knows.
 _BEST_PITCH = 8.0
 
@@ -34,14 +37,15 @@ class Score:
     true, found, right
         How many there are, how many peaks the network gave, and how many of these are at a
         true element of their own.
-    images
-        Number of images.
+    images, good
+        Number of images, and of those with at least `GOOD` of their elements found.
     """
 
     true: int = 0
     found: int = 0
     right: int = 0
     images: int = 0
+    good: int = 0
 
     def __add__(self, other: Score) -> Score:
         """Counts of both together."""
@@ -119,18 +123,22 @@ def score(network: ElementNetwork, example: Example, policy: Policy = "forbid") 
     shown = best_size(maps, example.pitch)
     found = (peaks(shown.centre) + 0.5) * shown.scale - 0.5
     hits = right(found, example.centres, NEAR * example.pitch)
-    return Score(len(example.centres), len(found), hits, 1)
+    true = len(example.centres)
+    return Score(true, len(found), hits, 1, int(hits >= GOOD * true))
 
 
 def table(scores: Iterable[tuple[str, Score]]) -> str:
     """Lay scores out as a table in Markdown."""
     lines = [
-        "| images | number | elements | found | recall | precision |",
-        "|---|---|---|---|---|---|",
+        f"| images | number | with {GOOD:.0%} found | elements | peaks | recall | precision |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, s in scores:
+        good = s.good if s.true else "–"
         recall, precision = (
             "–" if math.isnan(value) else f"{value:.3f}" for value in (s.recall, s.precision)
         )
-        lines.append(f"| {name} | {s.images} | {s.true} | {s.found} | {recall} | {precision} |")
+        lines.append(
+            f"| {name} | {s.images} | {good} | {s.true} | {s.found} | {recall} | {precision} |"
+        )
     return "\n".join(lines)

@@ -20,6 +20,8 @@ from gridwell.grid.elements import normalise, to_gray
 from gridwell.learn.crops import Example
 from gridwell.network.elements import Image
 
+# Masks in which neighbouring cores touch, so that regions are no cores.
+_TOUCHING = {"158867", "158868", "158869", "158870"}
 # Specks at the rim of a hand-drawn mask are no cores.
 _MIN_CORE = 0.2
 
@@ -46,6 +48,8 @@ def read_real(folder: Path) -> Iterator[tuple[str, Example]]:
         centres = np.array([ast.literal_eval(cell)[::-1] for cell in cells], float)
         yield f"pyphe_1536 {path.stem}", _example(path, centres, _spacing(centres))
     for path in sorted(folder.glob("tma_aaronge/image_labels/*.png")):
+        if path.stem in _TOUCHING:
+            continue
         centres = _cores(_pixels(path))
         image = folder / "tma_aaronge/TMA_WSI_Padded_PNGs" / path.name
         yield f"tma {path.stem}", _example(image, centres, _spacing(centres))

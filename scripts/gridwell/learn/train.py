@@ -157,7 +157,8 @@ def _changed(image: Tensor) -> Tensor:
     image = image * gain * torch.exp(0.25 * field * uniform(0, 1))
     curve = uniform(-0.35, 0.35)
     image = torch.expm1(curve * image.clamp(-5, 5)) / (curve + 1e-3 * (curve == 0))
-    image = torch.where(uniform(0, 1) < 0.3, _blurred(image), image)
+    soft = torch.rand(n) < 0.3
+    image[soft] = _blurred(image[soft])
     fine = torch.randn_like(image)
     coarse = functional.interpolate(torch.randn(n, 1, SIDE // 2, SIDE // 2), scale_factor=2.0)
     image = image + 0.5 * uniform(0, 1) ** 3 * fine + 0.4 * uniform(0, 1) ** 3 * coarse

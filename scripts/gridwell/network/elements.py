@@ -171,9 +171,10 @@ def local_contrast(image: Image) -> Image:
         Gray image (h, w), sides multiples of 8 pixels.
     """
     detail = image - _wide(image)
-    power = _wide(detail**2)
-    floor = _FLOOR**2 * float(power.mean()) + 1e-8
-    return np.clip(detail / np.sqrt(power + floor), -_LIMIT, _LIMIT).astype(np.float32)
+    spread = np.sqrt(_wide(detail**2))
+    # The mean, not the rms: a plate's glaring rim must not hide what is faint within.
+    floor = _FLOOR * float(spread.mean()) + 1e-4
+    return np.clip(detail / np.hypot(spread, floor), -_LIMIT, _LIMIT).astype(np.float32)
 
 
 def _wide(image: Image) -> Image:

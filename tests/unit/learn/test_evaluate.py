@@ -36,4 +36,4 @@ def test_scores_add_up():
     assert both.precision == pytest.approx(0.75)
     assert both.images == 2
     assert math.isnan(Score(0, 3, 0, 1).recall)
-    assert "| dots | 1 | 0 | 3 | – | 0.000 |" in table([("dots", Score(0, 3, 0, 1))])
+    assert "| dots | 1 | – | 0 | 3 | – | 0.000 |" in table([("dots", Score(0, 3, 0, 1))])
