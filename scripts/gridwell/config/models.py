@@ -112,9 +112,14 @@ class TileOptions(Options):
 class GridOptions(Options):
     """Finding the spots. What the carrier of a slide says wins over inference."""
 
+    elements: Literal["network", "filters"] = Field(
+        default="network",
+        description="What finds candidate spots: the network, with filters as a second opinion "
+        "where it does not convince, or the filters alone.",
+    )
     polarity: Literal["auto", "bright", "dark"] = Field(
         default="auto",
-        description="Whether spots are brighter or darker than what lies between them.",
+        description="For the filters: whether spots are brighter or darker than what lies between them.",
     )
     rows: Annotated[int, Field(ge=1, le=512)] | None = Field(
         default=None, description="Rows of the grid, for slides without a carrier; empty: infer."

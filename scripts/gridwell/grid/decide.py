@@ -1,8 +1,8 @@
-"""Decisions: which rows and columns the grid has, and what else it could be.
+"""Decisions: which rows and columns the grid has, and how sure that is.
 
-A grid is never called ok while another one explains the image about as well: lines that may
-lie off the image, empty outer lines, formats that are one line larger, spots just outside.
-Each such doubt lowers the confidence and names what would settle it.
+A grid is never called ok while another one explains the image about as well. Every way in which
+it could be wrong is a doubt: a chance, and the option that would settle it. The confidence is the
+chance that the lattice is right, times the chances that each doubt is not.
 """
 
 from __future__ import annotations
@@ -11,27 +11,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import binom, poisson
 
 from gridwell.config.models import Carrier, GridOptions, GridOverride
 from gridwell.grid import evidence
-from gridwell.grid.evidence import Cells, Extent, Odds, Template
+from gridwell.grid.evidence import Bools, Cells, Extent, Odds, Template
 from gridwell.grid.lattice import Array, Basis
 
 #: Formats so common that seeing one whole is evidence by itself (SLAS plates, 672-spot slides).
-FORMATS = ((4, 6), (6, 8), (8, 12), (16, 24), (32, 48), (14, 48))
-_SMALLEST_SURE = 48
+FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48), (14, 48))
 # Nats between two placements of a grid of known size that settle it.
 _DECISIVE = 6.0
-_DOUBT = 0.4
-# Where only the border of the image speaks against a shift.
-_EDGE_DOUBT = 0.45
-# Chance below which a thinly filled edge is no accident.
-_CHANCE = 1e-3
-# Quality of fit below which there is no lattice to speak of.
-_NO_LATTICE = 0.05
 
+# Chances that the grid is another one, where …
+_OPEN = 0.6  # … several placements of a grid of known size are equally good
+_CROPPED = 0.55  # … only the border of the image speaks against a shift
+_NEXT_FORMAT = 0.6  # … one or two more lines would make it a common format
+_OFF_MIDDLE = 0.6  # … it would lie in the middle of the image with a few more lines
+_CUT = 0.6  # … the image ends right at the grid, on one side only
+_BORDER = 0.01  # … the image ends before the next line
+_HOLLOW = 0.3  # … a line inside is empty, so that outer ones may be
+_BESIDE = 0.5  # … spots beside it form a lattice of their own
+# Odds, before looking, of one more line on a side: of any format, of one more common than it.
+_ONE_MORE = 0.5
+_ONE_MORE_COMMON = 0.03
+_EMPTY_BY_DESIGN = 0.002
+# Doubts below this chance are not worth a word.
+_WORTH_SAYING = 0.02
+# Chance of a lattice below which there is none to speak of.
+_NO_LATTICE = 0.02
 
 NOT_FOUND = "no lattice of spots was found; give rows, cols and three corners in an override"
 
@@ -59,7 +66,75 @@ def dims(options: GridOptions, carrier: Carrier | None, override: GridOverride |
     return Dims(rows, cols, " and ".join(sources))
 
 
-@dataclass
+@dataclass(frozen=True)
+class Doubt:
+    """A way in which the grid could be wrong: how likely it is, and what would settle it.
+
+    Attributes
+    ----------
+    chance
+        0..1.
+    text
+        For people.
+    other
+        The grid that it would be instead, in the indices of the cells, where that is known.
+    """
+
+    chance: float
+    text: str
+    other: Extent | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What the image shows of a lattice.
+
+    Attributes
+    ----------
+    cells
+        Positions with a ring around the visible grid.
+    hits
+        Which of them show a spot.
+    seen
+        Lines that show spots.
+    odds
+        Chances of a hit inside and outside.
+    basis
+        Vectors of the lattice.
+    spot, rms, purity, alike
+        Template, scatter around the nodes (pitches), part of the candidates explained, likeness
+        of every second spot to the others.
+    rival
+        Quality of the best other lattice as a fraction of this one's.
+    beside
+        Spots off the grid that form a lattice of their own.
+    steps
+        Columns and rows that begin a block, in the indices of the cells.
+    image_shape
+        Height and width of the searched image.
+    """
+
+    cells: Cells
+    hits: Bools
+    seen: Extent
+    odds: Odds
+    basis: Basis
+    spot: Template
+    rms: float
+    purity: float
+    alike: float
+    rival: float
+    beside: int
+    steps: tuple[tuple[int, ...], tuple[int, ...]]
+    image_shape: tuple[int, ...]
+
+    @property
+    def inner(self) -> Bools:
+        """Hits of the lines that show spots."""
+        return self.seen.cut(self.hits).astype(bool)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Outcome of a decision.
 
@@ -69,8 +144,8 @@ class Verdict:
         Chosen lines, in the indices of the cells; may reach beyond them. None: no grid.
     confidence
         0..1.
-    reason
-        All doubts in one sentence.
+    doubts
+        Why it is not 1, worst first.
     open
         Whether several placements are equally good, however good the fit.
     fixed
@@ -81,144 +156,128 @@ class Verdict:
 
     extent: Extent | None
     confidence: float = 0.0
-    reason: str = ""
+    doubts: tuple[Doubt, ...] = ()
     open: bool = False
     fixed: bool = False
     margins: dict[str, float] = field(default_factory=dict)
 
-
-def ramp(value: float, low: float, high: float) -> float:
-    """0 at `low`, 1 at `high`, straight between; `low` may be the larger."""
-    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
+    @property
+    def reason(self) -> str:
+        """All doubts in one sentence."""
+        if self.extent is None and not self.doubts:
+            return NOT_FOUND
+        return "; ".join(doubt.text for doubt in self.doubts) or "the fit is weak"
 
 
 def decide(
-    cells: Cells,
-    extent: Extent,
-    odds: Odds,
+    view: View,
     *,
     dims: Dims,
-    threshold: float,
-    image_shape: tuple[int, ...],
     anchors: dict[tuple[int, int], Array],
-    pitch: Basis,
-    spot: Template,
-    rms: float,
-    purity: float,
-    alike: float,
-    strays: tuple[int, int],
-    steps: tuple[tuple[int, ...], tuple[int, ...]],
     carrier: Carrier | None,
 ) -> Verdict:
     """Choose the lines of the grid and weigh the alternatives.
 
     Parameters
     ----------
-    cells
-        Positions with a ring around the visible grid.
-    extent
-        Lines that show spots.
-    odds
-        Chances of a hit inside and outside.
+    view
+        What the image shows.
     dims
         Rows and columns as far as known.
-    threshold
-        Score from which a position shows a spot.
-    image_shape
-        Height and width of the searched image.
     anchors
         Named spots and where they were clicked.
-    pitch
-        Vectors of the lattice.
-    spot, rms, purity, alike
-        Template, scatter around the nodes (pitches), part of the candidates explained, likeness
-        of every second spot to the others.
-    strays
-        Things that look like spots but lie on no node: beside the grid, and inside it.
-    steps
-        Columns and rows that begin a block, in the indices of the cells.
     carrier
         Known carrier, for its blocks.
     """
-    hits = (cells.score >= threshold) & cells.inside
-    doubts: list[tuple[float, str]] = []
-    seen = extent
-    wide = _Sides(cells, extent, pitch, spot, image_shape)
-    standard = _standard(seen.rows, seen.cols)
-    row_range, rows_open = _axis(
-        0,
-        hits,
-        cells=cells,
-        seen=seen,
-        odds=odds,
-        wanted=dims.rows,
-        steps=steps[1],
-        sizes=_sizes(carrier, 0),
-        anchors=anchors,
-        doubts=doubts,
-    )
-    col_range, cols_open = _axis(
-        1,
-        hits,
-        cells=cells,
-        seen=seen,
-        odds=odds,
-        wanted=dims.cols,
-        steps=steps[0],
-        sizes=_sizes(carrier, 1),
-        anchors=anchors,
-        doubts=doubts,
-    )
-    extent = Extent(row_range[0], row_range[1], col_range[0], col_range[1])
+    doubts: list[Doubt] = []
+    rows, rows_open = _axis(0, view, dims.rows, _sizes(carrier, 0), anchors, doubts)
+    cols, cols_open = _axis(1, view, dims.cols, _sizes(carrier, 1), anchors, doubts)
+    extent = Extent(*rows, *cols)
     if extent.rows < 1 or extent.cols < 1:
-        return Verdict(None, reason="the named spots do not fit the image")
-    free_rows = dims.rows is None
-    free_cols = dims.cols is None
-    if free_rows or free_cols:
-        _free_doubts(
-            hits,
-            cells,
-            seen=seen,
-            sides=wide,
-            standard=standard,
-            dims=dims,
-            anchors=anchors,
-            doubts=doubts,
-        )
-        _outer_spots(hits, seen, odds, dims, doubts)
-    # Beside a common format seen whole, a few things that look like spots are debris.
-    beside, between = strays
-    few = standard and beside < 0.05 * seen.rows * seen.cols
-    if beside >= 2 and (free_rows or free_cols) and not few:
-        doubts.append(
-            (_DOUBT, f"{beside} spots show beside the grid: give rows and cols, or the carrier")
-        )
-    if between >= 0.25 * max(seen.cut(hits).sum(), 8):
-        doubts.append(
-            (_DOUBT, f"{between} things between the spots look just like them: give pitch")
-        )
-    lines = _clipped_evidence(hits, cells, extent, odds)
-    quality = _quality(
-        hits, cells, seen=seen, spot=spot, rms=rms, purity=purity, alike=alike, doubts=doubts
-    )
-    if quality < _NO_LATTICE and not anchors:
-        return Verdict(None, reason=NOT_FOUND)
-    free_axes = [a for a, n in (("row", dims.rows), ("col", dims.cols)) if n is None]
-    sure = _edges_sure(lines, free_axes, anchors, doubts)
-    confidence = quality * sure
-    for factor, _ in doubts:
-        confidence *= factor
-    reason = "; ".join(text for _, text in doubts)
-    if not reason and confidence < 0.999:
-        reason = "the fit is weak"
+        return Verdict(None, doubts=(Doubt(1.0, "the named spots do not fit the image"),))
+    right = chance_of_lattice(view)
+    if right < _NO_LATTICE and not anchors:
+        return Verdict(None)
+    if not anchors:
+        doubts += _size_doubts(view, dims)
+    doubts += _fit_doubts(view)
+    doubts = sorted((d for d in doubts if d.chance >= _WORTH_SAYING), key=lambda d: -d.chance)
+    confidence = right * float(np.prod([1 - d.chance for d in doubts]))
+    lines = _clipped_evidence(view.hits, view.cells, extent, view.odds)
     return Verdict(
         extent,
         confidence=round(float(np.clip(confidence, 0, 1)), 4),
-        reason=reason,
+        doubts=tuple(doubts),
         open=rows_open or cols_open,
         fixed="override" in dims.source or bool(anchors),
         margins=evidence.margins(lines),
     )
+
+
+# ---------------------------------------------------------------- is it a lattice
+
+
+def traits(view: View) -> dict[str, float]:
+    """What tells a right lattice from a wrong one, each about 0..1, 1 is good."""
+    inner = view.inner
+    likeness = float(np.median(view.seen.cut(view.cells.likeness)[inner])) if inner.any() else 0.0
+    return {
+        "tight": float(np.clip(1 - view.rms / 0.2, 0, 1)),
+        "likeness": float(np.clip(likeness, 0, 1)),
+        "fill": float(inner.mean()),
+        "purity": view.purity,
+        "alike": float(np.clip(view.alike, 0, 1)),
+        "isolation": float(np.clip(view.spot.isolation, 0, 1)),
+        "count": float(np.clip(np.log(max(inner.sum(), 1) / 4) / np.log(25), 0, 1)),
+        "rival": float(np.clip(1 - view.rival, 0, 1)),
+    }
+
+
+# Logistic regression of "the lattice is right" on simulated carriers of all four levels and on
+# images without a grid; `benchmarks/grid.py --calibrate` fits it anew.
+_INTERCEPT = -7.0
+_WEIGHTS = {
+    "tight": 2.5,
+    "likeness": 3.0,
+    "fill": 2.5,
+    "purity": 3.0,
+    "alike": 2.0,
+    "isolation": 1.0,
+    "count": 2.0,
+    "rival": 1.0,
+}
+
+
+def chance_of_lattice(view: View) -> float:
+    """Chance, 0..1, that the lattice is the carrier's own."""
+    seen = traits(view)
+    z = _INTERCEPT + sum(_WEIGHTS[name] * value for name, value in seen.items())
+    return float(1 / (1 + np.exp(-z)))
+
+
+def _fit_doubts(view: View) -> list[Doubt]:
+    """What of the fit is weak, for people; its weight is in the chance of the lattice."""
+    words = {
+        "tight": (0.3, "the spots scatter around the lattice"),
+        "likeness": (0.4, "the spots do not look alike"),
+        "fill": (0.4, "many positions show no spot"),
+        "purity": (0.5, "much in the image is not explained by the grid"),
+        "alike": (0.5, "every second spot looks different"),
+        "count": (0.15, "few spots show"),
+    }
+    seen = traits(view)
+    out = [
+        Doubt(_WORTH_SAYING, f"{text}: give rows and cols, or pitch")
+        for name, (least, text) in words.items()
+        if seen[name] < least
+    ]
+    if view.beside >= max(4, 0.06 * view.inner.sum()):
+        text = f"{view.beside} spots show beside the grid: give rows and cols, or the carrier"
+        out.append(Doubt(_BESIDE, text))
+    return out
+
+
+# ---------------------------------------------------------------- size known
 
 
 def _sizes(carrier: Carrier | None, axis: int) -> tuple[int, ...]:
@@ -232,18 +291,15 @@ _NAMES = (("row", "rows", "top", "bottom"), ("column", "cols", "left", "right"))
 
 def _axis(
     axis: int,
-    hits: npt.NDArray[np.bool_],
-    *,
-    cells: Cells,
-    seen: Extent,
-    odds: Odds,
+    view: View,
     wanted: int | None,
-    steps: Sequence[int],
     sizes: tuple[int, ...],
     anchors: dict[tuple[int, int], Array],
-    doubts: list[tuple[float, str]],
+    doubts: list[Doubt],
 ) -> tuple[tuple[int, int], bool]:
     """First and last line along one axis, and whether that remains open."""
+    hits, cells, seen, odds = view.hits, view.cells, view.seen, view.odds
+    steps = view.steps[1 - axis]
     low, high = (seen.row0, seen.row1) if axis == 0 else (seen.col0, seen.col1)
     word, option, _, _ = _NAMES[axis]
     start = _anchored(axis, cells, anchors, doubts)
@@ -251,7 +307,9 @@ def _axis(
     if start is not None:
         last = start + wanted - 1 if wanted else high
         if (start > low or last < high) and last >= start:
-            doubts.append((_DOUBT, f"spots show outside the {option} that the named spots leave"))
+            doubts.append(
+                Doubt(_OPEN, f"spots show outside the {option} that the named spots leave")
+            )
         return (start, last), False
     if wanted is None:
         return (low, high), False
@@ -284,7 +342,9 @@ def _axis(
     by_blocks = len(fitting) == 1
     if not starts:
         doubts.append(
-            (_DOUBT, f"{wanted} {option} do not fit into the image ({count} show): check the size")
+            Doubt(
+                _OPEN, f"{wanted} {option} do not fit into the image ({count} show): check the size"
+            )
         )
         first = (low + high - wanted + 1) // 2
         return (first, first + wanted - 1), True
@@ -298,13 +358,15 @@ def _axis(
     if count > wanted:
         dropped = [k for k in range(low, high + 1) if not best <= k < best + wanted]
         if any(_line(axis, k, hits, cells=cells, seen=seen, odds=odds) > 3 for k in dropped):
-            doubts.append((_DOUBT, f"{count} {option} show, {wanted} are expected: check {option}"))
+            doubts.append(
+                Doubt(_OPEN, f"{count} {option} show, {wanted} are expected: check {option}")
+            )
     close = [s for s, v in zip(starts, values, strict=True) if v > max(values) - _DECISIVE]
     if len(close) > 1:
         side = " or ".join(sorted({f"{max(close) - s + 1}" for s in close}))
         doubts.append(
-            (
-                _DOUBT,
+            Doubt(
+                _OPEN,
                 f"{count} of {wanted} {option} show: the first {word} that shows could be "
                 f"number {side}; give origin or one corner in an override",
             )
@@ -318,8 +380,8 @@ def _axis(
     ):
         # A scan of the whole carrier would settle it, but a cropped image looks the same.
         doubts.append(
-            (
-                _EDGE_DOUBT,
+            Doubt(
+                _CROPPED,
                 f"{count} of {wanted} {option} show: number {low - best + 1} is the first if the "
                 f"image shows the whole carrier; give origin or one corner if it was cropped",
             )
@@ -331,7 +393,7 @@ def _anchored(
     axis: int,
     cells: Cells,
     anchors: dict[tuple[int, int], Array],
-    doubts: list[tuple[float, str]],
+    doubts: list[Doubt],
 ) -> int | None:
     """Line of the cells that is line 0 of the grid by the named spots."""
     starts = []
@@ -340,19 +402,17 @@ def _anchored(
         at = np.unravel_index(int(np.argmin(distance)), distance.shape)
         step = np.hypot(*(cells.nodes[0, 1] - cells.nodes[0, 0]))
         if distance[at] > 0.45 * step:
-            doubts.append((_DOUBT, "a named spot does not lie on the lattice that shows"))
+            doubts.append(Doubt(_OPEN, "a named spot does not lie on the lattice that shows"))
             continue
         starts.append(int(at[axis]) - place[axis])
     if not starts:
         return None
     if len(set(starts)) > 1:
-        doubts.append((_DOUBT, "the named spots do not fit the lattice that shows"))
+        doubts.append(Doubt(_OPEN, "the named spots do not fit the lattice that shows"))
     return int(np.median(starts))
 
 
-def _line(
-    axis: int, k: int, hits: npt.NDArray[np.bool_], *, cells: Cells, seen: Extent, odds: Odds
-) -> float:
+def _line(axis: int, k: int, hits: Bools, *, cells: Cells, seen: Extent, odds: Odds) -> float:
     if not 0 <= k < hits.shape[axis]:
         return 0.0
     part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
@@ -360,7 +420,7 @@ def _line(
     return odds.line(hits[at], cells.inside[at])
 
 
-def _count(axis: int, k: int, hits: npt.NDArray[np.bool_], seen: Extent) -> int:
+def _count(axis: int, k: int, hits: Bools, seen: Extent) -> int:
     if not 0 <= k < hits.shape[axis]:
         return 0
     part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
@@ -417,12 +477,26 @@ class _Sides:
 
         rows, cols = slice(e.row0, e.row1 + 1), slice(e.col0, e.col1 + 1)
         dx, dy = 0.25 * spot.size[0] * basis.u, 0.25 * spot.size[1] * basis.v
+        # Whether the next line would lie in the image, and be seen.
         self.closed = {
             "top": closed(n[e.row0, cols] - basis.v, dy),
             "bottom": closed(n[e.row1, cols] + basis.v, -dy),
             "left": closed(n[rows, e.col0] - basis.u, dx),
             "right": closed(n[rows, e.col1] + basis.u, -dx),
         }
+
+    def cut(self, side: str) -> bool:
+        """Whether the image ends right at this side of the grid but not at the opposite one."""
+        opposite = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}[side]
+        return bool(getattr(self, side) < getattr(self, opposite) - 0.3)
+
+    def lines_to_the_middle(self, axis: int) -> int:
+        """Lines that would bring the grid into the middle of an image framed for it, or 0."""
+        own = (self.top - self.bottom, self.left - self.right)[axis]
+        other = (self.left - self.right, self.top - self.bottom)[axis]
+        lines = round(abs(own))
+        apart = abs(abs(own) - lines)
+        return lines if lines >= 1 and apart < 0.2 and abs(other) < 0.2 else 0
 
     @property
     def framed(self) -> bool:
@@ -445,6 +519,98 @@ def _room(start: Array, step: Array, image_shape: tuple[int, ...]) -> float:
     return float(max(best, 0.0))
 
 
+def _size_doubts(view: View, dims: Dims) -> list[Doubt]:
+    """Doubts that only arise where rows or columns are inferred."""
+    if dims.rows is not None and dims.cols is not None:
+        return []
+    sides = _Sides(view.cells, view.seen, view.basis, view.spot, view.image_shape)
+    seen = view.seen
+    free = dims.rows is None and dims.cols is None
+    standard = free and _standard(seen.rows, seen.cols) and view.inner.sum() >= 5
+    out = []
+    spare = _larger_format(seen.rows, seen.cols) if free and not standard else None
+    # An empty line more on one side would move a grid that lies in the middle out of it.
+    if spare and not sides.framed:
+        text = (
+            f"{seen.rows} x {seen.cols} spots show; with empty outer lines it would be the "
+            f"common format {spare[0]} x {spare[1]}: give rows and cols, or the carrier"
+        )
+        out.append(Doubt(_NEXT_FORMAT, text))
+    for axis, known in ((0, dims.rows), (1, dims.cols)):
+        if known is None:
+            out += _axis_doubts(view, axis, sides, standard)
+    return out
+
+
+def _axis_doubts(view: View, axis: int, sides: _Sides, standard: bool) -> list[Doubt]:
+    word, option, low_side, high_side = _NAMES[axis]
+    out = []
+    if not view.inner.any(axis=1 - axis).all() and not standard:
+        text = f"a {word} inside is empty, so that outer ones may be: give {option}"
+        out.append(Doubt(_HOLLOW, text))
+    for last, side in ((False, low_side), (True, high_side)):
+        out.append(_less_doubt(view, axis, last))
+        if sides.closed[side]:
+            out.append(_more_doubt(view, axis, last, standard))
+        elif not standard:
+            chance = _CUT if sides.cut(side) else _BORDER
+            text = (
+                f"the image ends at the {side} of the grid, where more {option} may follow: "
+                f"give {option}, or the carrier"
+            )
+            out.append(Doubt(chance, text))
+    extra = sides.lines_to_the_middle(axis)
+    if extra and not standard:
+        large = low_side if getattr(sides, low_side) > getattr(sides, high_side) else high_side
+        text = (
+            f"with {extra} more {option} at the {large} the grid would lie in the middle of the "
+            f"image: give {option}, or the carrier"
+        )
+        out.append(Doubt(_OFF_MIDDLE, text))
+    return out
+
+
+def _less_doubt(view: View, axis: int, last: bool) -> Doubt:
+    """The outer line may not be part of the grid: what shows there are strays."""
+    e = view.seen
+    line = (e.row1 if last else e.row0) if axis == 0 else (e.col1 if last else e.col0)
+    speaks = _line(axis, line, view.hits, cells=view.cells, seen=e, odds=view.odds)
+    word, option, _, _ = _NAMES[axis]
+    text = f"few spots show in the {'last' if last else 'first'} {word}: give {option}"
+    return Doubt(
+        float(1 / (1 + np.exp(np.clip(speaks + 2.0, -50, 50)))), text, _resized(e, axis, last, -1)
+    )
+
+
+def _more_doubt(view: View, axis: int, last: bool, standard: bool) -> Doubt:
+    """One more line may be there, of which little or nothing shows.
+
+    A line is empty by chance the more often, the fewer spots show in the lines before it.
+    """
+    e = view.seen
+    inner = view.inner if axis == 0 else view.inner.T
+    outer = inner[-2:] if last else inner[:2]
+    rate = float(inner.mean())
+    filled = float((outer.sum() + 4 * rate) / (outer.size + 4))
+    odds = Odds(float(np.clip(filled, 0.05, 0.97)), view.odds.accident)
+    line = (
+        (e.row1 + 1 if last else e.row0 - 1) if axis == 0 else (e.col1 + 1 if last else e.col0 - 1)
+    )
+    speaks = _line(axis, line, view.hits, cells=view.cells, seen=e, odds=odds)
+    prior = _ONE_MORE_COMMON if standard else _ONE_MORE
+    chance = prior * float(np.exp(np.clip(speaks, -50, 5))) + _EMPTY_BY_DESIGN
+    word, option, _, _ = _NAMES[axis]
+    where = "after the last" if last else "before the first"
+    text = f"there may be another {word} {where}, of which too little shows: give {option}"
+    return Doubt(chance / (1 + chance), text, _resized(e, axis, last, 1))
+
+
+def _resized(e: Extent, axis: int, last: bool, by: int) -> Extent:
+    if axis == 0:
+        return Extent(e.row0 - (0 if last else by), e.row1 + (by if last else 0), e.col0, e.col1)
+    return Extent(e.row0, e.row1, e.col0 - (0 if last else by), e.col1 + (by if last else 0))
+
+
 def _standard(rows: int, cols: int) -> bool:
     return (rows, cols) in FORMATS or (cols, rows) in FORMATS
 
@@ -454,134 +620,12 @@ def _larger_format(rows: int, cols: int) -> tuple[int, int] | None:
     for a, b in FORMATS:
         for r, c in ((a, b), (b, a)):
             extra = (r - rows, c - cols)
-            if sorted(extra) in ([0, 1], [0, 2]):
+            if r * c >= 24 and sorted(extra) in ([0, 1], [0, 2]):
                 return r, c
     return None
 
 
-def _larger_fits(seen: Extent, sides: _Sides) -> bool:
-    """Whether a larger common format, partly empty, would fit into the image."""
-    rows = seen.rows + int(sides.top + 0.2) + int(sides.bottom + 0.2)
-    cols = seen.cols + int(sides.left + 0.2) + int(sides.right + 0.2)
-    return any(
-        seen.rows <= r <= rows and seen.cols <= c <= cols and (r, c) != (seen.rows, seen.cols)
-        for a, b in FORMATS
-        for r, c in ((a, b), (b, a))
-    )
-
-
-def _free_doubts(
-    hits: npt.NDArray[np.bool_],
-    cells: Cells,
-    *,
-    seen: Extent,
-    sides: _Sides,
-    standard: bool,
-    dims: Dims,
-    anchors: dict[tuple[int, int], Array],
-    doubts: list[tuple[float, str]],
-) -> None:
-    """Doubts that only arise where rows or columns are inferred."""
-    inner: npt.NDArray[np.bool_] = seen.cut(hits).astype(bool)
-    total = seen.rows * seen.cols
-    missing = float((total - inner.sum() + 1) / (total + 2))
-    sure_format = standard and total >= _SMALLEST_SURE and dims.rows is None and dims.cols is None
-    spare = _larger_format(seen.rows, seen.cols)
-    # An empty line more on one side would move a grid that lies in the middle out of it.
-    if spare and not standard and not sides.framed and dims.rows is None and dims.cols is None:
-        doubts.append(
-            (
-                _DOUBT,
-                f"{seen.rows} x {seen.cols} spots show; with empty outer lines it would be the "
-                f"common format {spare[0]} x {spare[1]}: give rows and cols, or the carrier",
-            )
-        )
-    if inner.sum() < 7:
-        doubts.append((_DOUBT, "fewer than 7 spots show: give rows and cols, or the carrier"))
-    for axis, free in ((0, dims.rows is None), (1, dims.cols is None)):
-        if not free:
-            continue
-        word, option, low_side, high_side = _NAMES[axis]
-        across = seen.cols if axis == 0 else seen.rows
-        if (seen.rows if axis == 0 else seen.cols) < 3:
-            doubts.append((_DOUBT, f"fewer than 3 {option} show: give {option}"))
-        if not inner.any(axis=1 - axis).all() and not standard:
-            doubts.append(
-                (_DOUBT, f"a {word} inside is empty, so that outer ones may be: give {option}")
-            )
-        if not standard and _thin_edge(inner if axis == 0 else inner.T):
-            doubts.append(
-                (
-                    _DOUBT,
-                    f"an outer {word} is only partly filled, so that further ones may be empty: "
-                    f"give {option}",
-                )
-            )
-        if 2 * missing**across > 0.06:
-            doubts.append(
-                (_DOUBT, f"so many spots are missing that a whole {word} may be: give {option}")
-            )
-        doubts += [
-            (
-                _DOUBT,
-                f"the image ends at the {side} of the grid, where more {option} may follow: "
-                f"give {option}, or the carrier",
-            )
-            for side in (low_side, high_side)
-            if not sides.closed[side] and not sure_format and not sides.framed
-        ]
-        a, b = getattr(sides, low_side), getattr(sides, high_side)
-        if (
-            abs(a - b) >= 0.7
-            and not (sure_format and not _larger_fits(seen, sides))
-            and not anchors
-        ):
-            large = low_side if a > b else high_side
-            doubts.append(
-                (
-                    _DOUBT,
-                    f"the grid lies off the middle, with room for more {option} at the {large}: "
-                    f"give {option}, or the carrier",
-                )
-            )
-
-
-def _outer_spots(
-    hits: npt.NDArray[np.bool_],
-    seen: Extent,
-    odds: Odds,
-    dims: Dims,
-    doubts: list[tuple[float, str]],
-) -> None:
-    """Doubt a border beyond which single spots show on the lattice, unless debris explains them."""
-    rows, cols = slice(seen.row0, seen.row1 + 1), slice(seen.col0, seen.col1 + 1)
-    lines = (
-        (dims.rows, "above the first row", hits[max(seen.row0 - 2, 0) : seen.row0, cols]),
-        (dims.rows, "below the last row", hits[seen.row1 + 1 : seen.row1 + 3, cols]),
-        (dims.cols, "left of the first column", hits[rows, max(seen.col0 - 2, 0) : seen.col0]),
-        (dims.cols, "right of the last column", hits[rows, seen.col1 + 1 : seen.col1 + 3]),
-    )
-    for known, where, line in lines:
-        count = int(line.sum())
-        if known is None and count and poisson.sf(count - 1, odds.accident * line.size) < 0.05:
-            option = "rows" if "row" in where else "cols"
-            doubts.append((_DOUBT, f"a spot shows {where}: give {option}, or the carrier"))
-
-
-def _thin_edge(inner: npt.NDArray[np.bool_]) -> bool:
-    """Whether the first or last row shows fewer spots than chance explains, given the others."""
-    n = inner.shape[1]
-    for edge in (0, -1):
-        rest = np.delete(inner, edge, axis=0)
-        rate = (rest.sum() + 1) / (rest.size + 2)
-        if binom.cdf(int(inner[edge].sum()), n, float(rate)) < _CHANCE:
-            return True
-    return False
-
-
-def _clipped_evidence(
-    hits: npt.NDArray[np.bool_], cells: Cells, extent: Extent, odds: Odds
-) -> dict[str, float]:
+def _clipped_evidence(hits: Bools, cells: Cells, extent: Extent, odds: Odds) -> dict[str, float]:
     """Evidence of the outer lines, for an extent that may reach beyond the cells."""
     pad = [
         max(0, -extent.row0) + 1,
@@ -594,62 +638,3 @@ def _clipped_evidence(
         extent.row0 + pad[0], extent.row1 + pad[0], extent.col0 + pad[2], extent.col1 + pad[2]
     )
     return evidence.line_evidence(np.pad(hits, width), np.pad(cells.inside, width), moved, odds)
-
-
-def _quality(
-    hits: npt.NDArray[np.bool_],
-    cells: Cells,
-    *,
-    seen: Extent,
-    spot: Template,
-    rms: float,
-    purity: float,
-    alike: float,
-    doubts: list[tuple[float, str]],
-) -> float:
-    """How well the lattice explains what shows, 0..1."""
-    inner = seen.cut(hits)
-    likeness = float(np.median(seen.cut(cells.likeness)[inner])) if inner.any() else 0.0
-    parts = {
-        "the spots scatter around the lattice": ramp(rms, 0.18, 0.05),
-        "the spots do not look alike": ramp(likeness, 0.2, 0.7),
-        "many positions show no spot": ramp(float(inner.mean()), 0.2, 0.6),
-        "much in the image is not explained by the grid": ramp(purity, 0.3, 0.8),
-        "every second spot looks different": ramp(alike, 0.3, 0.8),
-        "spots and gaps are hard to tell apart": ramp(spot.isolation, 0.1, 0.5),
-    }
-    for text, part in parts.items():
-        if part < 0.75:
-            doubts.append((1.0, text))
-    return float(np.prod(list(parts.values())))
-
-
-def _edges_sure(
-    lines: dict[str, float],
-    free: list[str],
-    anchors: dict[tuple[int, int], Array],
-    doubts: list[tuple[float, str]],
-) -> float:
-    """How clearly the outer lines belong to the grid and the next ones do not, 0..1."""
-    if anchors:
-        return 1.0
-    sure = 1.0
-    for axis in free:
-        for side in ("first", "last"):
-            inner = lines[f"{side}_{axis}"]
-            outer = -lines[f"outer_{side}_{axis}"]
-            part = 1 - float(np.exp(-max(inner, 0.0) / 3))
-            if part < 0.75:
-                doubts.append((1.0, f"few spots show in the {side} {_word(axis)}"))
-            # An outer line that lies off the image says nothing; its side is doubted elsewhere.
-            if outer != 0:
-                rest = 1 - float(np.exp(-max(outer, 0.0) / 2))
-                if rest < 0.75:
-                    doubts.append((1.0, f"spots show outside the {side} {_word(axis)}"))
-                part *= rest
-            sure = min(sure, part)
-    return sure
-
-
-def _word(axis: str) -> str:
-    return "row" if axis == "row" else "column"

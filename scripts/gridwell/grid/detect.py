@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -10,29 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.ndimage import map_coordinates
-from scipy.spatial import cKDTree
-from scipy.stats import poisson
 
 from gridwell.config.models import Carrier, GridOptions, GridOverride
 from gridwell.config.spots import row_letters, spot_name
-from gridwell.grid import decide, elements, evidence, lattice
-from gridwell.grid.decide import Dims
-from gridwell.grid.elements import Candidates, Image
-from gridwell.grid.evidence import Cells, Extent, Odds, Template
-from gridwell.grid.lattice import Array, Basis, Lattice, Limits
+from gridwell.grid import decide, elements, evidence
+from gridwell.grid.decide import Dims, View
+from gridwell.grid.elements import Image
+from gridwell.grid.evidence import Cells, Template
+from gridwell.grid.lattice import Array, Basis, Limits
 from gridwell.grid.model import Grid
 from gridwell.grid.outline import Outline, measure_outline
 from gridwell.grid.overrides import Known, understand
-
-# Hypotheses whose lattice is fitted in full, and of those whose cells are compared.
-_FITTED = 36
-_WEIGHED = 12
-# Of one spacing, at most.
-_ALIKE_FITTED = 5
-_ALIKE_WEIGHED = 3
-# Lines beyond the members' that are looked at.
-RING = 3
-_MOST_NODES = 20_000
+from gridwell.grid.search import Found, search
+from gridwell.network.device import Policy
 
 
 def detect_grid(
@@ -45,12 +35,14 @@ def detect_grid(
     override: GridOverride | None = None,
     pixel_size_um: float | None = None,
     size: tuple[int, int] | None = None,
+    gpu: Policy = "allow",
 ) -> Grid:
     """Find the grid of spots in a gray image.
 
-    Candidate spots of many scales and both polarities are explained by a lattice each; the
-    lattice that explains the image best is taken, its extent is decided by evidence, and what
-    cannot be decided is said. A position that shows no spot is kept and marked.
+    Candidate spots, found by a network in several sizes of the image or by filters of many
+    scales and both polarities, are explained by a lattice each; the lattice that explains the
+    image best is taken, its extent is decided by evidence, and what cannot be decided is said.
+    A position that shows no spot is kept and marked.
 
     Parameters
     ----------
@@ -59,7 +51,7 @@ def detect_grid(
     scale
         Slide pixels per image pixel: full = (p + 0.5) * scale - 0.5.
     options
-        Options of the study; ``max_angle``, ``polarity``, ``rows``, ``cols``, ``min_confidence``.
+        Options of the study: section ``grid``.
     carrier, carrier_name
         Known carrier of the slide.
     override
@@ -68,6 +60,8 @@ def detect_grid(
         Size of a slide pixel; with the carrier's pitch it narrows the search.
     size
         Width and height of the slide in pixels, where the overview was rounded.
+    gpu
+        Whether the network may compute on a GPU.
 
     Returns
     -------
@@ -90,265 +84,10 @@ def detect_grid(
             return _taken(job, gray, nodes, known.basis, options)
     if gray is None:
         return job.failed("the image is blank")
-    found = search(gray, job.limits(options), options.polarity, dims)
+    found = search(gray, job.limits(options), options.polarity, dims, options.elements, gpu)
     if found is None:
         return job.failed(decide.NOT_FOUND)
     return _judged(job, gray, found, options)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A lattice with what the image says of it.
-
-    Attributes
-    ----------
-    cells
-        All nodes from RING lines before the first member to RING lines after the last.
-    first
-        Column and row index of the first of these lines.
-    extent
-        Of the grid, in `cells`.
-    threshold
-        Score from which a position shows a spot.
-    """
-
-    candidates: Candidates
-    lattice: Lattice
-    template: Template
-    cells: Cells
-    first: tuple[int, int]
-    extent: Extent
-    odds: Odds
-    threshold: float
-    purity: float
-    alike: float
-    quality: float
-    strays: tuple[int, int] = (0, 0)
-
-
-def search(image: Image, limits: Limits, polarity: str, dims: Dims) -> Found | None:
-    """The lattice that explains the image best, of all scales and both polarities."""
-    ranked: list[tuple[float, int, Candidates, Basis]] = []
-    for number, candidates in enumerate(elements.hypotheses(image, polarity)):
-        for support, basis in lattice.find_bases(candidates.points, limits):
-            if support > 0.1:
-                rank = support * len(candidates.points) ** 0.1
-                ranked.append((rank, number, candidates, basis))
-    ranked.sort(key=lambda item: (-item[0], item[1]))
-    fitted: list[tuple[float, int, Candidates, Lattice]] = []
-    crowd: dict[tuple[int, ...], int] = {}
-    seen: set[tuple[int, ...]] = set()
-    for _, number, candidates, basis in ranked:
-        if len(fitted) >= _FITTED:
-            break
-        key = (candidates.polarity, *(round(float(x)) for x in (*basis.u, *basis.v)))
-        key = (*key, len(candidates.points) // 20)
-        if key in seen:
-            continue
-        seen.add(key)
-        if not _admitted(crowd, candidates.polarity, basis, _ALIKE_FITTED):
-            continue
-        built = lattice.build(candidates.points, basis)
-        if built is None or built.rms > 0.2:
-            continue
-        share = len(built.member) / len(candidates.points)
-        c0, c1, r0, r1 = built.bounds
-        full = len(built.member) / ((c1 - c0 + 1) * (r1 - r0 + 1))
-        worth = share**0.5 * full**0.5 * (1 - built.rms / 0.25) * len(built.member) ** 0.15
-        fitted.append((worth, number, candidates, built))
-    fitted.sort(key=lambda item: (-item[0], item[1]))
-    weighed: list[Found] = []
-    crowd = {}
-    for _, _, candidates, built in fitted:
-        if len(weighed) >= _WEIGHED:
-            break
-        if not _admitted(crowd, candidates.polarity, built.basis, _ALIKE_WEIGHED):
-            continue
-        found = weigh(image, candidates, built, dims)
-        if found is not None:
-            weighed.append(found)
-    best = max(weighed, key=lambda f: f.quality, default=None)
-    return None if best is None else polish(image, best, dims)
-
-
-def _admitted(crowd: dict[tuple[int, ...], int], polarity: int, basis: Basis, most: int) -> bool:
-    """Let only so many lattices of about the same spacing compete."""
-    key = (
-        polarity,
-        round(float(np.log(np.hypot(*basis.u))) * 8),
-        round(float(np.log(np.hypot(*basis.v))) * 8),
-    )
-    crowd[key] = crowd.get(key, 0) + 1
-    return crowd[key] <= most
-
-
-def weigh(
-    image: Image, candidates: Candidates, built: Lattice, dims: Dims, *, coarse: bool = True
-) -> Found | None:
-    """Compare a lattice with the image: extent, odds, quality."""
-    bounds = built.bounds
-    basis = built.basis
-    members = built.predict(*built.index.T)
-    spot = evidence.template(image, members, basis, candidates.polarity)
-    accident = _accident(image, candidates, built)
-    threshold = 0.0
-    odds = Odds(0.7, accident)
-    for _ in range(6):
-        ring = (_ring(dims.rows, bounds[3] - bounds[2]), _ring(dims.cols, bounds[1] - bounds[0]))
-        first = (bounds[0] - ring[1], bounds[2] - ring[0])
-        cols = np.arange(first[0], bounds[1] + ring[1] + 1)
-        rows = np.arange(first[1], bounds[3] + ring[0] + 1)
-        if len(cols) * len(rows) > _MOST_NODES:
-            return None
-        nodes = built.predict(*np.meshgrid(cols, rows))
-        cells = evidence.weigh(image, nodes, basis, spot, coarse=coarse)
-        if not threshold:
-            at = built.index - first
-            threshold = max(0.2, 0.5 * float(np.median(cells.score[at[:, 1], at[:, 0]])))
-        hits = (cells.score >= threshold) & cells.inside
-        extent = Extent(ring[0], len(rows) - 1 - ring[0], ring[1], len(cols) - 1 - ring[1])
-        for _ in range(3):
-            extent = evidence.trim(hits, cells.inside, extent, odds)
-            rate = extent.cut(hits).sum() / max(extent.cut(cells.inside).sum(), 1)
-            odds = Odds(float(np.clip(rate, 0.35, 0.97)), accident)
-        bounds = (
-            extent.col0 + first[0],
-            extent.col1 + first[0],
-            extent.row0 + first[1],
-            extent.row1 + first[1],
-        )
-        if min(extent.row0, extent.col0) > 0 and (
-            extent.row1 < len(rows) - 1 and extent.col1 < len(cols) - 1
-        ):
-            break
-    if extent.rows < 2 or extent.cols < 2:
-        return None
-    kept = extent.cut(hits)
-    inner = extent.cut(nodes).astype(np.float64)
-    explained, within = _explained(candidates, inner, basis)
-    purity = float(explained[within].mean()) if within.any() else 0.0
-    likeness = float(np.median(extent.cut(cells.likeness)[kept])) if kept.any() else 0.0
-    alike = evidence.alternation(image, np.where(kept[..., None], inner, np.nan), basis)
-    quality = (
-        purity
-        * float(explained.mean()) ** 0.3
-        * float(kept.mean()) ** 0.5
-        * max(0.0, 1 - built.rms / 0.25)
-        * max(likeness, 0.0)
-        * float(np.clip(alike, 0.05, 1.0))
-        * float(np.clip(spot.isolation, 0.05, 0.6))
-        * float(kept.sum()) ** 0.15
-    )
-    for n, wanted in ((extent.rows, dims.rows), (extent.cols, dims.cols)):
-        if wanted and not wanted / 2 <= n <= wanted + 1:
-            quality *= 0.5
-    return Found(
-        candidates, built, spot, cells, first, extent, odds, threshold, purity, alike, quality
-    )
-
-
-def _ring(wanted: int | None, span: int) -> int:
-    """Lines to look at beyond the members: enough for every place of a grid of known size."""
-    return RING if wanted is None else int(np.clip(wanted - span, RING, 60))
-
-
-def _strong(candidates: Candidates, like: Array) -> npt.NDArray[np.bool_]:
-    strong: npt.NDArray[np.bool_] = candidates.strength >= 0.4 * np.median(like)
-    return strong
-
-
-def _accident(image: Image, candidates: Candidates, built: Lattice) -> float:
-    """Chance that a node shows a spot by accident, from the candidates that are no members."""
-    strong = _strong(candidates, candidates.strength[built.member])
-    strong[built.member] = False
-    nodes_in_image = max(image.size / built.basis.pitch**2, 20.0)
-    return float(np.clip(0.25 * (strong.sum() + 0.5) / nodes_in_image, 1e-4, 0.3))
-
-
-def _explained(
-    candidates: Candidates, inner: Array, basis: Basis
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which strong candidates lie on a node, and which lie in the grid's outline at all."""
-    distance, _ = cKDTree(inner.reshape(-1, 2)).query(candidates.points)
-    on = distance < lattice.REACH * basis.pitch
-    strong = _strong(candidates, candidates.strength[on]) if on.any() else on
-    points = candidates.points[strong]
-    hull = cv2.convexHull(inner.reshape(-1, 2).astype(np.float32))
-    depth = np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in points])
-    return on[strong], depth > -0.4 * basis.pitch
-
-
-def polish(image: Image, found: Found, dims: Dims) -> Found:
-    """Fit the lattice to the centres measured on the image, and judge it anew."""
-    found = weigh(image, found.candidates, found.lattice, dims, coarse=False) or found
-    hits = (found.cells.score >= found.threshold) & found.cells.inside
-    inside = np.zeros_like(hits)
-    e = found.extent
-    inside[e.row0 : e.row1 + 1, e.col0 : e.col1 + 1] = True
-    row, col = np.nonzero(hits & inside & (found.cells.likeness > 0.4))
-    if len(row) < 6 or np.ptp(row) == 0 or np.ptp(col) == 0:
-        return found
-    centres = (found.cells.nodes + found.cells.shift)[row, col]
-    index = np.column_stack([col + found.first[0], row + found.first[1]])
-    again = lattice.refit(found.lattice, index, centres)
-    measured = Candidates(
-        centres, np.ones(len(centres)), found.candidates.sigma, found.candidates.polarity
-    )
-    better = weigh(image, measured, again, dims, coarse=False)
-    if better is None or better.extent.rows < e.rows or better.extent.cols < e.cols:
-        return found
-    explained, within = _explained(
-        found.candidates, better.extent.cut(better.cells.nodes).astype(np.float64), again.basis
-    )
-    purity = float(explained[within].mean()) if within.any() else 0.0
-    accident = found.odds.accident
-    return replace(
-        better,
-        candidates=found.candidates,
-        purity=purity,
-        odds=Odds(better.odds.occupied, accident),
-        strays=_strays(image, found.candidates, better),
-    )
-
-
-def _strays(image: Image, candidates: Candidates, found: Found) -> tuple[int, int]:
-    """Things that look just like spots but lie on no node: beside the grid, and inside it.
-
-    Debris lies between the spots as well; beside the grid, only what is clearly more than
-    that counts.
-    """
-    inner = found.extent.cut(found.cells.nodes)
-    basis = found.lattice.basis
-    distance, _ = cKDTree(inner.reshape(-1, 2)).query(candidates.points)
-    reach = 3.2 * max(np.hypot(*basis.u), np.hypot(*basis.v))
-    near = (distance > 0.3 * basis.pitch) & (distance < reach)
-    points = candidates.points[near]
-    if not len(points):
-        return 0, 0
-    cells = evidence.weigh(image, points[None], basis, found.template)
-    hits = (found.cells.score >= found.threshold) & found.cells.inside
-    likeness = float(np.median(found.extent.cut(found.cells.likeness)[found.extent.cut(hits)]))
-    alike = (
-        cells.inside
-        & (cells.likeness > 0.75 * likeness)
-        & (cells.contrast > 0.4)
-        & (cells.contrast < 2.5)
-    )[0]
-    hull = cv2.convexHull(inner.reshape(-1, 2).astype(np.float32))
-    depth = np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in points])
-    beside = int((alike & (depth < -0.45 * basis.pitch)).sum())
-    between = int((alike & (depth > 0)).sum())
-    grown = cv2.contourArea(
-        cv2.convexHull(
-            np.concatenate([hull + np.array([dx, dy]) * reach for dx in (-1, 1) for dy in (-1, 1)])
-            .clip(0, (image.shape[1], image.shape[0]))
-            .astype(np.float32)
-        )
-    )
-    area = max(cv2.contourArea(hull), basis.pitch**2)
-    # About half of the debris between the spots runs into them and goes unseen.
-    expected = (between + 0.1) * 2 * max(grown - area, 0.0) / area
-    return beside if poisson.sf(beside - 1, expected) < 0.02 else 0, between
 
 
 @dataclass(frozen=True)
@@ -451,23 +190,22 @@ class _Job:
 
 
 def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
-    verdict = decide.decide(
-        found.cells,
-        found.extent,
-        found.odds,
-        dims=job.dims,
-        threshold=found.threshold,
-        image_shape=gray.shape,
-        anchors=job.known.anchors,
-        pitch=found.lattice.basis,
+    view = View(
+        cells=found.cells,
+        hits=found.hits,
+        seen=found.extent,
+        odds=found.odds,
+        basis=found.lattice.basis,
         spot=found.template,
         rms=found.lattice.rms,
         purity=found.purity,
         alike=found.alike,
-        strays=found.strays,
+        rival=found.rival,
+        beside=found.beside,
         steps=_local_steps(found),
-        carrier=job.carrier,
+        image_shape=gray.shape,
     )
+    verdict = decide.decide(view, dims=job.dims, anchors=job.known.anchors, carrier=job.carrier)
     e = verdict.extent
     if e is None:
         return job.failed(verdict.reason)
@@ -476,14 +214,18 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
         np.arange(e.row0, e.row1 + 1) + found.first[1],
     )
     nodes = found.lattice.predict(cols, rows)
-    cells = evidence.weigh(gray, nodes, found.lattice.basis, found.template)
-    score = cells.score
-    seen = (score >= found.threshold) & cells.inside
+    basis = found.lattice.basis
+    score = evidence.weigh(found.candidates.surface, nodes, basis, found.template).score
+    seen = score >= found.threshold
     if verdict.confidence < options.min_confidence or verdict.open:
         status = "ambiguous"
     else:
         status = "override" if job.override is not None and verdict.fixed else "ok"
-    shifted = nodes + _trusted(cells, seen, found.lattice.basis)[..., None] * cells.shift
+    sign = evidence.polarity(gray, nodes[seen], basis) if seen.any() else 1
+    if found.candidates.surface is gray:
+        sign = found.candidates.polarity
+    fine = evidence.weigh(gray, nodes, basis, evidence.template(gray, nodes[seen], basis, sign))
+    shifted = nodes + _trusted(fine, seen, basis)[..., None] * fine.shift
     steps_x, steps_y = _local_steps(found)
     steps = (
         tuple(k - e.col0 for k in steps_x if e.col0 < k <= e.col1),
@@ -494,15 +236,24 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
         reason="" if status in ("ok", "override") else verdict.reason,
         confidence=verdict.confidence,
         nodes=shifted,
-        basis=found.lattice.basis,
-        spot=measure_outline(gray, shifted[seen], found.lattice.basis) or found.template,
+        basis=_mean_basis(nodes, steps),
+        spot=measure_outline(gray, shifted[seen], basis) or found.template,
         score=score,
         found=seen,
-        merged=_merged(gray, nodes, seen, found),
+        merged=_merged(gray, nodes, seen, basis, sign),
         margins=verdict.margins,
         steps=steps,
         origin=nodes[0, 0],
     )
+
+
+def _mean_basis(nodes: Array, steps: tuple[tuple[int, ...], tuple[int, ...]]) -> Basis:
+    """Vectors that the nodes (rows, cols, 2) follow in the mean, gaps between blocks left out."""
+    r, c = (a.ravel() for a in np.mgrid[: nodes.shape[0], : nodes.shape[1]])
+    gaps = [(c >= k) for k in steps[0]] + [(r >= k) for k in steps[1]]
+    design = np.column_stack([np.ones(r.size), c, r, *gaps]).astype(np.float64)
+    coef = np.linalg.lstsq(design, nodes.reshape(-1, 2), rcond=None)[0]
+    return Basis(coef[1], coef[2])
 
 
 def _local_steps(found: Found) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -521,11 +272,9 @@ def _trusted(cells: Cells, seen: npt.NDArray[np.bool_], basis: Basis) -> Array:
 
 
 def _merged(
-    gray: Image, nodes: Array, seen: npt.NDArray[np.bool_], found: Found
+    gray: Image, nodes: Array, seen: npt.NDArray[np.bool_], b: Basis, sign: int
 ) -> npt.NDArray[np.bool_]:
     """Spots that touch a neighbour: the way between them stays at the spots' level."""
-    b = found.lattice.basis
-    sign = found.template.polarity
     smooth = cv2.GaussianBlur(gray, (0, 0), max(0.06 * b.pitch, 0.5))
 
     def level(points: Array) -> Array:

@@ -1,9 +1,10 @@
 """Elements: from pixels to candidate spots.
 
-A spot is a blob of unknown size, brighter or darker than its surroundings. The image is
-searched with differences of Gaussians over a ladder of scales and for both polarities; the
-peaks of each (scale, polarity, threshold) are one hypothesis of where the spots are. Which
-hypothesis is right is settled later, by how well a lattice explains it.
+A network that learnt what elements of carriers look like maps them in several sizes of the
+image. As a second opinion, and where the network sees nothing, the image is searched with
+differences of Gaussians over a ladder of scales and for both polarities. The peaks of each size
+or each (scale, polarity, threshold) are one hypothesis of where the spots are. Which hypothesis
+is right is settled later, by how well a lattice explains it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gridwell.network.device import Policy
+from gridwell.network.elements import ElementMaps, ElementNetwork
+
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
 
@@ -23,6 +27,8 @@ _LADDER = 1.45
 # Peaks on ridges (plate rims, scratches, rulers) have one flat direction.
 _MAX_CURVATURE_RATIO = 6.0
 _MAX_PEAKS = 8000
+# Height from which a peak of the network's map of centres is a candidate.
+_SEEN = 0.25
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,16 @@ class Candidates:
         Scale of the hypothesis, in pixels.
     polarity
         +1 for spots brighter than their surroundings, -1 for darker.
+    surface
+        Image (h, w) in which spots stand out: the searched image itself, or the probability
+        that a pixel is covered by an element.
     """
 
     points: Array
     strength: Array
     sigma: float
     polarity: int
+    surface: Image
 
 
 def to_gray(rgb: npt.NDArray[np.generic]) -> Image:
@@ -91,7 +101,60 @@ def normalise(image: npt.NDArray[np.generic]) -> Image | None:
     return np.clip((gray - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
 
-def hypotheses(image: Image, polarity: str = "auto") -> Iterator[Candidates]:
+def from_network(image: Image, policy: Policy) -> Iterator[Candidates]:
+    """Yield the candidates that the network sees in each size of the image.
+
+    Parameters
+    ----------
+    image
+        Gray image (h, w) as `normalise` gives it.
+    policy
+        Whether to compute on a GPU.
+
+    Raises
+    ------
+    InputError
+        If a GPU is required and there is none, or the weights cannot be read.
+    """
+    for maps in ElementNetwork.load().maps(image, policy):
+        points, strength = _centres(maps)
+        if 4 <= len(points) <= _MAX_PEAKS:
+            yield Candidates(points, strength, maps.scale, 1, _as_large(maps, image))
+
+
+def _centres(maps: ElementMaps) -> tuple[Array, Array]:
+    """Peaks of the map of centres, in pixels of the image, and their heights."""
+    smooth = cv2.GaussianBlur(maps.centre, (0, 0), 0.7)
+    top = cv2.dilate(smooth, np.ones((3, 3), np.uint8))
+    peak = (smooth >= top) & (smooth > _SEEN)
+    padded = np.pad(smooth, 1, mode="edge").astype(np.float64)
+    y, x = np.nonzero(peak)
+    height = padded[y + 1, x + 1]
+
+    def between(before: Array, after: Array) -> Array:
+        bend = before + after - 2 * height
+        return np.clip(
+            np.where(bend < 0, (before - after) / (2 * np.minimum(bend, -1e-9)), 0), -0.5, 0.5
+        )
+
+    at_x = x + between(padded[y + 1, x], padded[y + 1, x + 2])
+    at_y = y + between(padded[y, x + 1], padded[y + 2, x + 1])
+    return (np.column_stack([at_x, at_y]) + 0.5) * maps.scale - 0.5, height
+
+
+def _as_large(maps: ElementMaps, image: Image) -> Image:
+    """The map of elements at the size of the image."""
+    step = 1 / maps.scale
+    return cv2.warpAffine(
+        maps.foreground,
+        np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2]], np.float64),
+        (image.shape[1], image.shape[0]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    ).astype(np.float32, copy=False)
+
+
+def from_filters(image: Image, polarity: str = "auto") -> Iterator[Candidates]:
     """Yield the candidates of every scale, polarity and threshold.
 
     Parameters
@@ -119,7 +182,7 @@ def hypotheses(image: Image, polarity: str = "auto") -> Iterator[Candidates]:
             for threshold in _thresholds(strength):
                 keep = strength >= threshold
                 if 4 <= keep.sum() <= _MAX_PEAKS:
-                    yield Candidates(points[keep], strength[keep], sigma, sign)
+                    yield Candidates(points[keep], strength[keep], sigma, sign, image)
         sigma *= _LADDER
 
 

@@ -157,6 +157,18 @@ def template(image: Image, nodes: Array, basis: Basis, polarity: int) -> Templat
     return Template(mean, size, fill, float(np.clip(isolation, -1, 1.5)), polarity)
 
 
+def polarity(image: Image, nodes: Array, basis: Basis) -> int:
+    """+1 if the spots at `nodes` (n, 2) are brighter than what parts them, -1 if darker."""
+    if len(nodes) > 300:
+        nodes = nodes[np.linspace(0, len(nodes) - 1, 300).astype(int)]
+    axis = np.linspace(-_REACH, _REACH, _SIDE)
+    radius = np.maximum(*np.meshgrid(np.abs(axis), np.abs(axis)))
+    cells = sample(image, nodes, basis)
+    inner = cells[:, radius < 0.22].mean(axis=1)
+    outer = cells[:, (radius > 0.42) & (radius < 0.56)].mean(axis=1)
+    return 1 if float(np.median(inner - outer)) >= 0 else -1
+
+
 def alternation(image: Image, nodes: Array, basis: Basis) -> float:
     """Least likeness between the mean cells of even and odd columns, and of rows, -1..1.
 

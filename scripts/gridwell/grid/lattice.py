@@ -561,7 +561,9 @@ def _grown(points: Array, tree: cKDTree, basis: Basis, seed: int, free: Bools) -
         normal, right = _moments(taken.astype(np.float64), value, _NEAR)
         support = normal[..., 0, 0] - taken
         least = 0.5 if round_ < 2 else _SUPPORT
-        look = (support > least) | ((round_ == 0) & (support > 0) & (np.abs(cols) + np.abs(rows) <= 1))
+        look = (support > least) | (
+            (round_ == 0) & (support > 0) & (np.abs(cols) + np.abs(rows) <= 1)
+        )
         r, c = np.nonzero(look)
         if not len(r):
             break
@@ -685,9 +687,7 @@ def _clash(index: Index, placed: Index) -> bool:
 # ---------------------------------------------------------------- blocks
 
 
-def _gaps(
-    points: Array, index: Index, member: Index, axis: int
-) -> tuple[Index, Array, Array]:
+def _gaps(points: Array, index: Index, member: Index, axis: int) -> tuple[Index, Array, Array]:
     """Lines that have members, the gap before each in units of the usual spacing, its error.
 
     The places of all lines along the axis are fitted at once with a common slope and bend
@@ -891,9 +891,7 @@ def with_offsets(lattice: Lattice) -> Lattice:
         offsets.append(own)
     if _rms(alone, pitch) > 0.95 * _rms(start, pitch):
         return lattice
-    return replace(
-        lattice, rms=_rms(residual, pitch), offset_x=offsets[0], offset_y=offsets[1]
-    )
+    return replace(lattice, rms=_rms(residual, pitch), offset_x=offsets[0], offset_y=offsets[1])
 
 
 # ---------------------------------------------------------------- all together

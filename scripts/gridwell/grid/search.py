@@ -1,0 +1,316 @@
+"""Search: of all candidates and lattices, the one that explains the image best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from gridwell.grid import elements, evidence, lattice
+from gridwell.grid.decide import Dims
+from gridwell.grid.elements import Candidates, Image
+from gridwell.grid.evidence import Bools, Cells, Extent, Odds, Template
+from gridwell.grid.lattice import Array, Basis, Lattice, Limits
+from gridwell.network.device import Policy
+
+# Bases of one set of candidates whose lattices are grown, and lattices that are weighed.
+_GROWN = 3
+_WEIGHED = 2
+# The same for all sets of the filters together.
+_GROWN_FILTERS = 16
+_WEIGHED_FILTERS = 6
+# Lines beyond the members' that are looked at.
+RING = 3
+_MOST_NODES = 20_000
+# Lattices that scatter more are none.
+_LOOSEST = 0.24
+# Quality from which the network's lattice needs no second opinion.
+_CONVINCING = 0.3
+# What is left of the quality of a lattice of which every second line shows nothing, and of one
+# whose size cannot be the one that is known.
+_HALF = 0.3
+_OTHER_SIZE = 0.5
+
+
+@dataclass(frozen=True)
+class Found:
+    """A lattice with what the image says of it.
+
+    Attributes
+    ----------
+    cells
+        All nodes from RING lines before the first member to RING lines after the last.
+    first
+        Column and row index of the first of these lines.
+    extent
+        Lines that show spots, in `cells`.
+    odds
+        Chances of a hit in the grid and by accident.
+    threshold
+        Score from which a position shows a spot.
+    purity
+        Part of the strong candidates within the grid's outline that lie on nodes.
+    alike
+        Likeness of every second spot to the others, -1..1.
+    quality
+        How well all this fits together; 0 is worst.
+    rival
+        Quality of the best lattice of another kind, as a fraction of this one's.
+    beside
+        Candidates off the nodes that form a lattice of the same vectors by themselves.
+    """
+
+    candidates: Candidates
+    lattice: Lattice
+    template: Template
+    cells: Cells
+    first: tuple[int, int]
+    extent: Extent
+    odds: Odds
+    threshold: float
+    purity: float
+    alike: float
+    quality: float
+    rival: float = 0.0
+    beside: int = 0
+
+    @property
+    def hits(self) -> Bools:
+        """Positions of `cells` that show a spot."""
+        return (self.cells.score >= self.threshold) & self.cells.inside
+
+
+def search(
+    image: Image, limits: Limits, polarity: str, dims: Dims, method: str, gpu: Policy
+) -> Found | None:
+    """The lattice that explains the image best; None where there is none.
+
+    Parameters
+    ----------
+    image
+        Gray image (h, w), normalised.
+    limits
+        Bounds of rotation and pitch.
+    polarity
+        ``bright``, ``dark`` or ``auto``; the network sees both in any case.
+    dims
+        Rows and columns as far as they are known.
+    method
+        ``network``, with filters where it does not convince, or ``filters`` alone.
+    gpu
+        Whether the network may compute on a GPU.
+    """
+    found: list[Found] = []
+    if method == "network":
+        for candidates in elements.from_network(image, gpu):
+            found += _weighed([candidates], limits, dims, _GROWN, _WEIGHED)
+    if max((f.quality for f in found), default=0.0) < _CONVINCING:
+        sets = elements.from_filters(image, polarity)
+        found += _weighed(sets, limits, dims, _GROWN_FILTERS, _WEIGHED_FILTERS)
+    if not found:
+        return None
+    best = max(found, key=lambda f: f.quality)
+    others = [f.quality for f in found if not _same(f, best)]
+    rival = max(others, default=0.0) / max(best.quality, 1e-9)
+    return replace(_polished(image, best, dims), rival=rival)
+
+
+def _weighed(
+    sets: Iterable[Candidates], limits: Limits, dims: Dims, grown: int, weighed: int
+) -> list[Found]:
+    """Lattices of the most promising bases of several sets of candidates, held against the image."""
+    ranked = [
+        (score * len(candidates.points) ** 0.15, number, candidates, basis)
+        for number, candidates in enumerate(sets)
+        for score, basis in lattice.find_bases(candidates.points, limits)
+    ]
+    ranked.sort(key=lambda item: (-item[0], item[1]))
+    built: list[tuple[float, Candidates, Lattice]] = []
+    for _, _, candidates, basis in ranked[:grown]:
+        one = lattice.build(candidates.points, basis)
+        if one is not None and one.rms < _LOOSEST:
+            built.append((one.gain * len(candidates.points) ** -0.5, candidates, one))
+    built.sort(key=lambda item: -item[0])
+    found = (weigh(candidates, one, dims) for _, candidates, one in built[:weighed])
+    return [f for f in found if f is not None]
+
+
+def _same(one: Found, other: Found) -> bool:
+    """Whether two lattices have the same vectors and size."""
+    a, b = one.lattice.basis, other.lattice.basis
+    near = max(np.hypot(*(a.u - b.u)), np.hypot(*(a.v - b.v))) < 0.12 * b.pitch
+    return bool(
+        near and (one.extent.rows, one.extent.cols) == (other.extent.rows, other.extent.cols)
+    )
+
+
+# ---------------------------------------------------------------- weighing
+
+
+def weigh(candidates: Candidates, built: Lattice, dims: Dims) -> Found | None:
+    """Compare a lattice with the image: extent, odds, quality."""
+    surface = candidates.surface
+    bounds = built.bounds
+    basis = built.basis
+    members = built.predict(*built.index.T)
+    spot = evidence.template(surface, members, basis, candidates.polarity)
+    accident = _accident(candidates, built)
+    threshold = 0.0
+    odds = Odds(0.7, accident)
+    for _ in range(6):
+        ring = (_ring(dims.rows, bounds[3] - bounds[2]), _ring(dims.cols, bounds[1] - bounds[0]))
+        first = (bounds[0] - ring[1], bounds[2] - ring[0])
+        cols = np.arange(first[0], bounds[1] + ring[1] + 1)
+        rows = np.arange(first[1], bounds[3] + ring[0] + 1)
+        if len(cols) * len(rows) > _MOST_NODES:
+            return None
+        nodes = built.predict(*np.meshgrid(cols, rows))
+        cells = evidence.weigh(surface, nodes, basis, spot, coarse=True)
+        if not threshold:
+            at = built.index - first
+            threshold = max(0.2, 0.5 * float(np.median(cells.score[at[:, 1], at[:, 0]])))
+        hits = (cells.score >= threshold) & cells.inside
+        extent = Extent(ring[0], len(rows) - 1 - ring[0], ring[1], len(cols) - 1 - ring[1])
+        for _ in range(3):
+            extent = evidence.trim(hits, cells.inside, extent, odds)
+            rate = extent.cut(hits).sum() / max(extent.cut(cells.inside).sum(), 1)
+            odds = Odds(float(np.clip(rate, 0.35, 0.97)), accident)
+        bounds = (
+            extent.col0 + first[0],
+            extent.col1 + first[0],
+            extent.row0 + first[1],
+            extent.row1 + first[1],
+        )
+        if min(extent.row0, extent.col0) > 0 and (
+            extent.row1 < len(rows) - 1 and extent.col1 < len(cols) - 1
+        ):
+            break
+    if extent.rows < 2 or extent.cols < 2:
+        return None
+    found = Found(candidates, built, spot, cells, first, extent, odds, threshold, 0.0, 0.0, 0.0)
+    return _judged(found, dims)
+
+
+def _ring(wanted: int | None, span: int) -> int:
+    """Lines to look at beyond the members: enough for every place of a grid of known size."""
+    return RING if wanted is None else int(np.clip(wanted - span, RING, 60))
+
+
+def _judged(found: Found, dims: Dims) -> Found:
+    """The same with purity, likeness and quality."""
+    e, cells = found.extent, found.cells
+    kept = e.cut(found.hits)
+    inner = e.cut(cells.nodes).astype(np.float64)
+    explained, within = _explained(found.candidates, inner, found.lattice.basis)
+    purity = float(explained[within].mean()) if within.any() else 0.0
+    likeness = float(np.median(e.cut(cells.likeness)[kept])) if kept.any() else 0.0
+    centres = np.where(kept[..., None], inner, np.nan)
+    alike = evidence.alternation(found.candidates.surface, centres, found.lattice.basis)
+    quality = (
+        purity
+        * float(explained.mean()) ** 0.3
+        * float(kept.mean()) ** 0.5
+        * max(0.0, 1 - found.lattice.rms / 0.3)
+        * max(likeness, 0.0)
+        * float(np.clip(alike, 0.05, 1.0))
+        * float(np.clip(found.template.isolation, 0.05, 0.6))
+        * float(kept.sum()) ** 0.15
+    )
+    if _every_second_empty(kept):
+        quality *= _HALF
+    for n, wanted in ((e.rows, dims.rows), (e.cols, dims.cols)):
+        if wanted and not wanted / 2 <= n <= wanted + 1:
+            quality *= _OTHER_SIZE
+    return replace(found, purity=purity, alike=alike, quality=quality)
+
+
+def _every_second_empty(kept: npt.NDArray[np.generic]) -> bool:
+    """Whether every second row, column or diagonal shows next to nothing."""
+    row, col = np.nonzero(kept)
+    for line, span in ((row, kept.shape[0]), (col, kept.shape[1]), (row + col, min(kept.shape))):
+        if span >= 4 and len(line):
+            odd = float((line % 2).mean())
+            if min(odd, 1 - odd) < 0.15:
+                return True
+    return False
+
+
+def _strong(candidates: Candidates, like: Array) -> Bools:
+    strong: Bools = candidates.strength >= 0.4 * np.median(like)
+    return strong
+
+
+def _accident(candidates: Candidates, built: Lattice) -> float:
+    """Chance that a node shows a spot by accident, from the candidates that are no members."""
+    strong = _strong(candidates, candidates.strength[built.member])
+    strong[built.member] = False
+    nodes_in_image = max(candidates.surface.size / built.basis.area, 20.0)
+    return float(np.clip(0.25 * (strong.sum() + 0.5) / nodes_in_image, 1e-4, 0.3))
+
+
+def _explained(candidates: Candidates, inner: Array, basis: Basis) -> tuple[Bools, Bools]:
+    """Which strong candidates lie on a node, and which lie in the grid's outline at all."""
+    distance, _ = cKDTree(inner.reshape(-1, 2)).query(candidates.points)
+    on = distance < lattice.REACH * basis.pitch
+    strong = _strong(candidates, candidates.strength[on]) if on.any() else on
+    points = candidates.points[strong]
+    hull = cv2.convexHull(inner.reshape(-1, 2).astype(np.float32))
+    depth = np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in points])
+    return on[strong], depth > -0.4 * basis.pitch
+
+
+# ---------------------------------------------------------------- polish
+
+
+def _polished(image: Image, found: Found, dims: Dims) -> Found:
+    """Fit the lattice to the centres measured on the image, and look for what lies beside it."""
+    e, basis = found.extent, found.lattice.basis
+    nodes = found.cells.nodes
+    spot = evidence.template(image, e.cut(nodes)[e.cut(found.hits)], basis, _sign(image, found))
+    inside = np.zeros_like(found.hits)
+    inside[e.row0 : e.row1 + 1, e.col0 : e.col1 + 1] = True
+    fine = evidence.weigh(image, nodes, basis, spot)
+    row, col = np.nonzero(found.hits & inside & (fine.likeness > 0.4))
+    better = found
+    if len(row) >= 6 and np.ptp(row) > 0 and np.ptp(col) > 0:
+        index = np.column_stack([col + found.first[0], row + found.first[1]])
+        again = lattice.refit(found.lattice, index, (nodes + fine.shift)[row, col])
+        if again.rms < 1.1 * found.lattice.rms:
+            moved = again.predict(
+                *np.meshgrid(
+                    np.arange(nodes.shape[1]) + found.first[0],
+                    np.arange(nodes.shape[0]) + found.first[1],
+                )
+            )
+            better = replace(found, lattice=again, cells=replace(found.cells, nodes=moved))
+    return replace(better, beside=_beside(better))
+
+
+def _sign(image: Image, found: Found) -> int:
+    """+1 if spots are brighter than what lies between them, -1 if darker."""
+    if found.candidates.surface is image:
+        return found.candidates.polarity
+    e, b = found.extent, found.lattice.basis
+    nodes = e.cut(found.cells.nodes)[e.cut(found.hits)]
+    return evidence.polarity(image, nodes, b)
+
+
+def _beside(found: Found) -> int:
+    """Candidates off the grid's nodes with neighbours of their own at the lattice's vectors."""
+    basis = found.lattice.basis
+    inner = found.extent.cut(found.cells.nodes).reshape(-1, 2)
+    distance, _ = cKDTree(inner).query(found.candidates.points)
+    strong = _strong(found.candidates, found.candidates.strength[distance < 0.3 * basis.pitch])
+    rest = found.candidates.points[strong & (distance > 0.4 * basis.pitch)]
+    if len(rest) < 4:
+        return 0
+    tree = cKDTree(rest)
+    friends = sum(
+        np.isfinite(tree.query(rest + step, distance_upper_bound=0.2 * basis.pitch)[0]).astype(int)
+        for step in (basis.u, -basis.u, basis.v, -basis.v)
+    )
+    return int((np.asarray(friends) >= 2).sum())
