@@ -30,6 +30,8 @@ _GRID_FLAGS = {
     "not_found": _SPOT_FLAGS["not_found"],
     "outside": "the position lies beyond the image",
     "merged": "the spot touches a neighbour",
+    "doubtful": "the image neither shows a spot here nor clearly none: the score is between 0.35 "
+    "and 0.65 of that of a typical (median) spot of the slide",
 }
 _COLOUR_FLAGS = {
     "colourless": "a gray has no hue",

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from gridwell.config.columns import column_names
@@ -66,9 +68,16 @@ class Grid:
     margins
         How much worse each one-step shift or resize explains the image, in nats.
     orientation
-        Value and source of what is known of the grid's A1 corner.
+        Corner of the image that A1 is in or is taken to be in, who says so (``source``;
+        ``unknown`` where nobody does), and why.
     image
         Width and height of the slide, pixels.
+    pixel_size_um
+        Size of a pixel, micrometres; None where unknown.
+    alternatives
+        Other grids that explain the image about as well: rows, cols, corners (centres of the
+        first and last spot of the first row, then of the last and first spot of the last row)
+        and what each is, in words.
     table
         Columns of grid.csv, one row for every position, row-major.
     """
@@ -91,7 +100,20 @@ class Grid:
         default_factory=lambda: {"value": "unknown", "source": "unknown"}
     )
     image: tuple[int, int] = (0, 0)
+    pixel_size_um: float | None = None
+    alternatives: tuple[dict[str, Any], ...] = ()
     table: pd.DataFrame = field(default_factory=empty_table)
+
+    @property
+    def nodes(self) -> npt.NDArray[np.float64]:
+        """Centres of all positions, (rows, cols, 2), slide pixels."""
+        flat = self.table[["x", "y"]].to_numpy(np.float64)
+        return flat.reshape(self.rows, self.cols, 2)
+
+    @property
+    def seen(self) -> npt.NDArray[np.bool_]:
+        """Positions where a spot shows, (rows, cols)."""
+        return self.table["found"].to_numpy(bool).reshape(self.rows, self.cols)
 
     @property
     def found(self) -> int:
@@ -126,6 +148,11 @@ class Grid:
             "carrier": self.carrier,
             "margins": {k: _short(v) for k, v in self.margins.items()},
             "image": {"width": self.image[0], "height": self.image[1]},
+            "pixel_size_um": self.pixel_size_um,
+            "alternatives": [
+                {**other, "corners": [[_short(v) for v in xy] for xy in other["corners"]]}
+                for other in self.alternatives
+            ],
         }
 
     def frame(self, slide: str, pixel_size_um: float | None = None) -> SpotFrame:
@@ -225,6 +252,8 @@ def read_grid(json_path: Path, csv_path: Path) -> Grid:
         margins=dict(data["margins"]),
         orientation=dict(data["orientation"]),
         image=(data["image"]["width"], data["image"]["height"]),
+        pixel_size_um=data.get("pixel_size_um"),
+        alternatives=tuple(data.get("alternatives", ())),
         table=table,
     )
 

@@ -15,7 +15,7 @@ from gridwell.grid.model import Grid
 
 _FILE = "override"
 # Spacings by which given numbers may move a spot that the image shows.
-_TOLERANCE = 0.2
+_TOLERANCE = 0.12
 
 
 @dataclass(frozen=True)

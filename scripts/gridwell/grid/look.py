@@ -1,0 +1,137 @@
+"""Looking at given positions: which of them show a spot, and where exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gridwell.grid import evidence
+from gridwell.grid.elements import Image
+from gridwell.grid.evidence import Bools, Cells, Template
+from gridwell.grid.lattice import Array, Basis
+
+# Likeness and parting of the spots below which positions show nothing in common.
+_LIKENESS = 0.35
+_ISOLATION = 0.3
+_THRESHOLD = 0.3
+# Samples across a mean cell, and cells that are enough for one.
+_SIDE = 31
+_MOST = 600
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an image shows at given positions.
+
+    Attributes
+    ----------
+    spot
+        Their mean cell.
+    cells
+        Each of them.
+    threshold
+        Score from which a position shows a spot.
+    offset
+        From the positions to the centre of the mean cell, (2,), in pixels: what they all are
+        off by, which no comparison with their own mean can tell.
+    """
+
+    spot: Template
+    cells: Cells
+    threshold: float
+    offset: Array
+
+    @property
+    def centres(self) -> Array:
+        """Where the image shows the spots, (rows, cols, 2)."""
+        centres: Array = self.cells.nodes + self.cells.shift + self.offset
+        return centres
+
+    @property
+    def hits(self) -> Bools:
+        """Positions that show a spot, (rows, cols)."""
+        return (self.cells.score >= self.threshold) & self.cells.inside
+
+
+def look(
+    image: Image, nodes: Array, basis: Basis, *, polarity: str = "auto", among: Bools | None = None
+) -> Look | None:
+    """Compare given positions with what they have in common.
+
+    Parameters
+    ----------
+    image
+        Gray image (h, w), normalised.
+    nodes
+        Positions (rows, cols, 2) in its pixels.
+    basis
+        Vectors of the lattice.
+    polarity
+        ``bright``, ``dark``, or ``auto`` for whichever stands out.
+    among
+        Positions to take the typical spot from, (rows, cols); all by default.
+
+    Returns
+    -------
+    Look or None
+        None where the positions have no spot in common.
+    """
+    h, w = image.shape
+    x, y = nodes[..., 0], nodes[..., 1]
+    inside = (x >= 0) & (y >= 0) & (x <= w - 1) & (y <= h - 1)
+    typical = inside if among is None else inside & among
+    if not typical.any():
+        return None
+    best: tuple[float, Template, Cells] | None = None
+    for sign in {"bright": (1,), "dark": (-1,)}.get(polarity, (1, -1)):
+        spot = evidence.template(image, nodes[typical], basis, sign)
+        if spot.isolation < _ISOLATION:
+            continue
+        cells = evidence.weigh(image, nodes, basis, spot)
+        likeness = float(np.percentile(cells.likeness[typical], 75))
+        worth = likeness * min(spot.isolation, 1.0)
+        if likeness >= _LIKENESS and (best is None or worth > best[0]):
+            best = worth, spot, cells
+    if best is None:
+        return None
+    _, spot, cells = best
+    clear = float(np.percentile(cells.score[typical], 75))
+    offset = _offset(image, nodes[typical], basis, spot.polarity)
+    return Look(spot, cells, max(_THRESHOLD, 0.5 * clear), offset)
+
+
+def _offset(image: Image, nodes: Array, basis: Basis, polarity: int) -> Array:
+    """From nodes (n, 2) to the centre of gravity of what their mean cell shows."""
+    axis = np.linspace(-0.5, 0.5, _SIDE)
+    steps = axis[None, :, None] * basis.u + axis[:, None, None] * basis.v
+    if len(nodes) > _MOST:
+        nodes = nodes[np.linspace(0, len(nodes) - 1, _MOST).astype(int)]
+    where = (nodes[:, None, None] + steps).reshape(-1, _SIDE, 2).astype(np.float32)
+    x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
+    cells = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mean = polarity * cells.reshape(len(nodes), _SIDE, _SIDE).mean(axis=0).astype(np.float64)
+    rim = np.concatenate([mean[0], mean[-1], mean[:, 0], mean[:, -1]])
+    height = mean - np.median(rim)
+    weight = np.clip(height - 0.3 * height.max(), 0, None)
+    offset: Array = (weight[..., None] * steps).sum(axis=(0, 1)) / max(float(weight.sum()), 1e-12)
+    return offset
+
+
+def vectors(nodes: Array) -> Basis:
+    """Typical steps from column to column and from row to row of nodes (rows, cols, 2).
+
+    The median passes over gaps between blocks. A single row or column is taken to be spaced as
+    the other way.
+    """
+    u = np.median(np.diff(nodes, axis=1).reshape(-1, 2), axis=0) if nodes.shape[1] > 1 else None
+    v = np.median(np.diff(nodes, axis=0).reshape(-1, 2), axis=0) if nodes.shape[0] > 1 else None
+    if u is None and v is None:
+        raise ValueError("a single position has no spacing")
+    if u is None:
+        assert v is not None
+        u = np.array([v[1], -v[0]])
+    if v is None:
+        v = np.array([-u[1], u[0]])
+    return Basis(np.asarray(u, np.float64), np.asarray(v, np.float64))
