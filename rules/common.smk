@@ -14,7 +14,7 @@ REPOSITORY = Path(workflow.basedir)
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 from gridwell.config.errors import InputError
-from gridwell.config.models import Assay, Role
+from gridwell.config.models import Assay, Role, SpotRole
 from gridwell.config.study import load_study
 from gridwell.images.check import TABLE, check_images
 from gridwell.images.copies import find_copies
@@ -124,6 +124,15 @@ def get_override(wildcards):
     return [str(file)] if file.exists() else []
 
 
+def get_reference(wildcards):
+    """The grid of another slide, where the override says that this one has the same."""
+    override = study.overrides.get(wildcards.slide)
+    if override is None or override.same_as is None:
+        return []
+    grid = rules.detect_grid.output
+    return expand([grid.json, grid.csv], slide=override.same_as)
+
+
 def get_layout(wildcards):
     layout = study.slides[wildcards.slide].layout
     return [f"config/layouts/{layout}"] if layout else []
@@ -136,6 +145,12 @@ FUSED = (Role.NUCLEI, Role.LIVE, Role.DEAD)
 def get_override_values(wildcards):
     override = study.overrides.get(wildcards.slide)
     return override.model_dump(mode="json") if override else None
+
+
+def get_empty_spots(wildcards):
+    """Spots that stay empty by the layout: they tell which way up the slide lies."""
+    layout = study.layouts.get(study.slides[wildcards.slide].layout)
+    return [] if layout is None else list(layout.spot[layout.role == SpotRole.EMPTY])
 
 
 def get_carrier(wildcards):

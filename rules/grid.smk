@@ -3,6 +3,7 @@ rule detect_grid:
     input:
         slide=rules.tile.output.slide,
         override=get_override,
+        reference=get_reference,
     output:
         json="results/{slide}/grid.json",
         csv="results/{slide}/grid.csv",
@@ -26,6 +27,7 @@ rule detect_grid:
         carrier_name=lambda wildcards: study.slides[wildcards.slide].carrier,
         carrier=get_carrier,
         override=get_override_values,
+        empty=get_empty_spots,
         options=options("grid"),
         gpu=study.config.gpu,
         code=code("detect_grid"),

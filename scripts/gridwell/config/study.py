@@ -120,6 +120,7 @@ def load_study(
     _read_overrides(draft, root)
     check_draft(draft)
     chosen = _chosen(draft, wanted)
+    _check_references(draft, root, chosen)
     study = _finished(draft, root, draft.config or Config(), chosen)
     problems = [*draft.problems, *(also(study) if also else [])]
     if problems:
@@ -266,6 +267,21 @@ def _chosen(draft: Draft, wanted: object) -> list[str] | None:
                 COMMAND_LINE, f"is no slide of {SLIDES}", remedy, column="slides", value=name
             )
     return names
+
+
+def _check_references(draft: Draft, root: Path, chosen: list[str] | None) -> None:
+    """A slide whose grid is that of another needs the other's, from this run or an earlier one."""
+    for name in chosen or []:
+        other = draft.grids[name].same_as if name in draft.grids else None
+        if other is None or other in (chosen or []) or other not in draft.slide_names():
+            continue
+        if not (root / "results" / other / "grid.json").exists():
+            draft.wrong(
+                COMMAND_LINE,
+                f"slide {name} has the grid of slide {other}, which was not found yet",
+                f"Name {other} as well.",
+                column="slides",
+            )
 
 
 def _finished(draft: Draft, root: Path, config: Config, chosen: list[str] | None) -> Study:

@@ -585,6 +585,16 @@ def test_grids_taken_from_each_other(root, write):
     ]
 
 
+def test_a_chosen_slide_needs_the_grid_that_it_shares(root, write):
+    write("config/overrides/S03.yaml", "same_as: S02\n")
+    (problem,) = problems_of(root, {"slides": "S03"}).problems
+    assert (problem.file, problem.column) == ("--config", "slides")
+    assert "Name S02 as well" in problem.remedy
+    assert load_study(root, {"slides": "S02,S03"}).overrides["S03"].same_as == "S02"
+    write("results/S02/grid.json", "{}")
+    assert set(load_study(root, {"slides": "S03"}).slides) == {"S03"}
+
+
 @pytest.mark.parametrize(
     ("overrides", "column", "remedy"),
     [
