@@ -56,7 +56,7 @@ def main() -> int:
     work: dict[str, Callable[[], list[Case]]] = {
         "levels": lambda: level_cases(options.images),
         "negatives": lambda: negative_cases(max(options.images // 5, 1)),
-        "carrier": lambda: carrier_cases(max(options.images // 10, 1)),
+        "carrier": lambda: carrier_cases(max(options.images // 20, 1)),
         "curves": lambda: curve_cases(max(options.images // 20, 2)),
         "real": lambda: real_cases(shared / "data/grids", options.out / "real"),
     }
@@ -204,7 +204,7 @@ SWEEPS: dict[str, tuple[float, ...]] = {
     "hole": (0.2, 0.4, 0.6),
     "false": (0.25, 0.5, 1.0, 1.5, 2.0),
     "jitter": (0.05, 0.08, 0.1, 0.12, 0.15),
-    "warp": (0.25, 0.5, 0.75, 1.0),
+    "steepest": (0.03, 0.06, 0.09, 0.12),
     "lines": (0.04, 0.08, 0.12, 0.16),
     "tile": (0.05, 0.1, 0.15),
     "perspective": (0.1, 0.2, 0.4),
@@ -234,6 +234,8 @@ def disturbed(rows: int, cols: int, factor: str, amount: float, seed: int) -> Sa
     made: Recipe
     if factor == "hole":
         made = replace(plain, missing=amount, pattern="hole")
+    elif factor == "steepest":  # as much warp as its slope allows
+        made = replace(plain, warp=9.0, steepest=amount)
     else:
         made = replace(plain, **{factor: amount})
     return render(build(made, "L1", seed), seed)
@@ -427,7 +429,7 @@ def show_peers(options: argparse.Namespace) -> None:
         for i in seeds:
             samples[f"8x12 {empty} empty, {i}"] = emptied(8, 12, empty, "centred", i)
     truths = {name: truth_of(made.scene) for name, made in samples.items() if made.scene}
-    table = grid_peers.compare(samples, truths)
+    table = grid_peers.compare(samples, truths, options.out / "environments")
     own = run([Case({"case": n}, partial(_own, m)) for n, m in samples.items()], options.workers)
     table = pd.concat([own.assign(tool="gridwell"), table], ignore_index=True)
     save(table, options.out / "peers.csv")

@@ -22,7 +22,9 @@ RUNNERS = Path(__file__).with_name("peers")
 MOST_SECONDS = 120  # for one image
 
 
-def compare(samples: dict, truths: dict[str, grid_scores.Truth]) -> pd.DataFrame:
+def compare(
+    samples: dict, truths: dict[str, grid_scores.Truth], environments: Path
+) -> pd.DataFrame:
     """Run every tool on every image.
 
     Parameters
@@ -31,6 +33,8 @@ def compare(samples: dict, truths: dict[str, grid_scores.Truth]) -> pd.DataFrame
         `gridwell.phantom.grid_images.Sample` by name.
     truths
         What is known of each.
+    environments
+        Folder of the tools' virtual environments; those it lacks are made.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def compare(samples: dict, truths: dict[str, grid_scores.Truth]) -> pd.DataFrame
         for case, made in samples.items():
             _write(made, truths[case], folder / f"{case}.npz")
         for tool, requirement in TOOLS.items():
-            python = _environment(folder / tool, requirement)
+            python = _environment(environments / tool, requirement)
             for case, truth in truths.items():
                 found = _run(python, RUNNERS / f"{tool}_places.py", folder / f"{case}.npz")
                 rows.append({"tool": tool, "case": case} | _score(found, truth))
@@ -78,9 +82,11 @@ def _write(made, truth: grid_scores.Truth, path: Path) -> None:
 
 
 def _environment(folder: Path, requirement: str) -> Path:
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin/python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", requirement], check=True)
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    install = [python, "-m", "pip", "install", "--quiet", requirement]
+    subprocess.run(install, check=True, capture_output=True)
     return python
 
 

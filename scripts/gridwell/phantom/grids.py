@@ -83,8 +83,8 @@ class Recipe:
         Clockwise on screen; deviation of the axes from a right angle.
     perspective
         Change of scale from one side of the grid to the other.
-    warp
-        Rms of a smooth displacement; its slope stays below `STEEPEST_WARP`.
+    warp, steepest
+        Rms of a smooth displacement; its slope stays below `steepest`, in pitches per cell.
     tile, tile_size
         Sd of the shifts of stitched camera fields, and their size.
     lines
@@ -112,6 +112,7 @@ class Recipe:
     shear: float = 0.0
     perspective: float = 0.0
     warp: float = 0.0
+    steepest: float = STEEPEST_WARP
     tile: float = 0.0
     tile_size: float = 5.0
     lines: float = 0.0
@@ -445,7 +446,7 @@ def _warp(made_of: Recipe, ideal: Array, rng: np.random.Generator) -> Warp:
     rms = math.sqrt(float((field_**2).sum(axis=-1).mean()))
     amount = made_of.warp / max(rms, 1e-9)
     slope = max(float(np.abs(np.diff(field_, axis=axis)).max(initial=0.0)) for axis in (0, 1))
-    amount = min(amount, STEEPEST_WARP / max(slope, 1e-9))
+    amount = min(amount, made_of.steepest / max(slope, 1e-9))
     return lambda points: amount * raw(points)
 
 
