@@ -150,11 +150,12 @@ def add_slide(study: Path, slide: str, first_image: Path) -> None:
     """Add a slide like the first one of the study, but for the image of its first channel."""
     config = study / "config"
     channels = pd.read_csv(config / "channels.tsv", sep="\t", comment="#", dtype=str)
-    added = channels.assign(slide=slide)
+    like = slide_of(study)
+    added = channels[channels.slide == like].assign(slide=slide)
     added.loc[0, "path"] = str(first_image.relative_to(study))
     pd.concat([channels, added]).to_csv(config / "channels.tsv", sep="\t", index=False)
     slides = pd.read_csv(config / "slides.tsv", sep="\t", comment="#", dtype=str)
-    pd.concat([slides, slides.assign(slide=slide)]).to_csv(
+    pd.concat([slides, slides[slides.slide == like].assign(slide=slide)]).to_csv(
         config / "slides.tsv", sep="\t", index=False
     )
 
@@ -233,6 +234,48 @@ def test_an_uncertain_grid_stops_its_slide_with_the_remedy(fresh_study, run):
     run(fresh_study)
     grid = json.loads((fresh_study / f"results/{slide}/grid.json").read_text())
     assert grid["status"] == "override"
+
+
+def test_grids_of_other_slides_and_of_none(fresh_study, run):
+    """A black slide fails alone; a slide may have the grid of another and follows its changes."""
+    slide = slide_of(fresh_study)
+    first = next((fresh_study / "landing" / slide).glob("*brightfield*"))
+    black = first.with_name("black.tif")
+    tifffile.imwrite(black, np.zeros_like(tifffile.imread(first)))
+    add_slide(fresh_study, "black", black)
+    add_slide(fresh_study, "twin", first)
+    overrides = fresh_study / "config/overrides"
+    overrides.mkdir(exist_ok=True)
+    (overrides / "twin.yaml").write_text(f"same_as: {slide}\n")
+
+    done = run(fresh_study, check=False)
+
+    results = fresh_study / "results"
+    assert done.returncode != 0
+    assert "logs/crop_spots/black.log" in done.stdout + done.stderr
+    grid = json.loads((results / "black/grid.json").read_text())
+    assert (grid["status"], grid["rows"]) == ("failed", 0)
+    assert "blank" in grid["reason"]
+    assert not (results / "black/spots.csv").exists()
+    assert (results / f"{slide}/report.html").exists()
+    assert (results / "twin/report.html").exists()
+    grid = json.loads((results / "twin/grid.json").read_text())
+    assert grid["status"] == "override"
+    own, taken = (pd.read_csv(results / name / "grid.csv") for name in (slide, "twin"))
+    assert np.hypot(own.x - taken.x, own.y - taken.y).max() < 0.05 * own.width.median()
+
+    (overrides / "twin.yaml").write_text(f"same_as: {slide}\nangle: {grid['angle']}\n")
+    planned = run(fresh_study, "--dry-run", "--until", "crop_spots").stdout
+    assert "slide=twin" in planned
+    assert f"slide={slide}" not in planned
+    assert not jobs_of_dry_run(run(fresh_study, "--dry-run")) & {"ingest", "tile"}
+    (overrides / f"{slide}.yaml").write_text("spot: [90, 90]\n")
+    again = re.findall(
+        r"rule detect_grid:.*?wildcards: slide=(\w+)",
+        run(fresh_study, "--dry-run").stdout,
+        re.DOTALL,
+    )
+    assert {slide, "twin"} <= set(again)
 
 
 def test_slurm_profile_asks_for_gpus_where_they_are(blank_study, run, repository):
