@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,8 +14,10 @@ from gridwell.config.errors import InputError
 from gridwell.config.models import GridOptions
 from gridwell.grid.detect import detect_grid
 from gridwell.grid.model import Grid, read_grid
-from gridwell.grid.outputs import write_grid
+from gridwell.grid.outputs import geojson, write_grid
+from gridwell.grid.picture import draw
 
+from tests.unit.grid.known import grid_of
 from tests.unit.grid.synth import render
 
 FILES = ("grid.json", "grid.csv", "grid.geojson", "grid.png")
@@ -73,11 +76,69 @@ def test_picture_shows_found_and_not_found(written: tuple[Grid, Path]) -> None:
     _, out = written
     picture = cv2.imread(str(out / "one" / "grid.png"))
     assert picture is not None
-    assert 1000 < max(picture.shape) < 1800
+    assert 1000 <= max(picture.shape) < 1800
     near = np.abs(picture.astype(int) - (115, 158, 0)).max(axis=-1) < 40
     far = np.abs(picture.astype(int) - (0, 94, 213)).max(axis=-1) < 40
     assert near.sum() > 500
     assert far.sum() > 50
+
+
+def picture_of(grid: Grid, image: np.ndarray, path: Path, scale: float = 1.0) -> np.ndarray:
+    draw(grid, image, scale, path)
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return picture
+
+
+def test_doubtful_spots_have_a_colour_of_their_own(tmp_path: Path) -> None:
+    made = render(6, 8)
+    grid = grid_of(made)
+    table = grid.table.copy()
+    table.loc[:11, "flags"] = "doubtful"
+    doubtful = replace(grid, table=table)
+    yellow = [
+        (
+            np.abs(picture_of(g, made.image, tmp_path / "g.png").astype(int) - (66, 228, 240)).max(
+                -1
+            )
+            < 40
+        ).sum()
+        for g in (grid, doubtful)
+    ]
+    assert yellow[1] > yellow[0] + 500
+    kinds = {f["properties"]["classification"]["name"] for f in geojson(doubtful)["features"]}
+    assert kinds == {"found", "doubtful"}
+
+
+def test_other_grids_are_drawn_and_read_back(tmp_path: Path) -> None:
+    made = render(6, 8, margin=2.5)
+    grid = grid_of(made)
+    c = made.centres
+    corners = [c[0, 0], c[0, -1], c[-1, -1], c[-1, 0]]
+    other = {
+        "rows": 6,
+        "cols": 8,
+        "corners": [[float(v) for v in xy] for xy in corners],
+        "what": "x",
+    }
+    grid = replace(grid, status="ambiguous", reason="why", alternatives=(other,))
+    write_grid(grid, made.image, 1.0, tmp_path, "S01")
+    again = read_grid(tmp_path / "grid.json", tmp_path / "grid.csv")
+    assert again.to_json("S01") == grid.to_json("S01")
+    assert again.alternatives[0]["what"] == "x"
+    picture = cv2.imread(str(tmp_path / "grid.png"))
+    assert (np.abs(picture.astype(int) - (167, 121, 204)).max(-1) < 30).sum() > 500
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(48, 14), (4, 30), (2, 3)])
+def test_pictures_have_no_wide_white_margins(rows: int, cols: int, tmp_path: Path) -> None:
+    made = render(rows, cols, pitch=20, margin=0.8)
+    picture = picture_of(grid_of(made), made.image, tmp_path / "g.png")
+    white = (picture == 255).all(axis=-1)
+    # A strip for the legend on top, and room for a name on each side.
+    assert white[80:].all(axis=1).mean() < 0.08
+    assert white[80:].all(axis=0).mean() < 0.08
+    assert max(picture.shape) >= 1000
 
 
 def test_failed_grids_are_written_too(tmp_path: Path) -> None:
