@@ -1,8 +1,8 @@
 """Train the network that finds elements on simulated carriers, and measure it: make train-grid.
 
-Writes the weights every few minutes and, at the end, the model card beside them. Options:
---steps, --images, --cache (a folder that keeps the drawn crops), --real (real images with known
-elements, see gridwell.learn.real; measured, never trained on), --out.
+Writes the weights every few minutes and, at the end, the model card beside them. --start names
+weights to go on from, --cache a folder that keeps the drawn crops, --real real images with known
+elements (see gridwell.learn.real), which are measured and never trained on.
 """
 
 import argparse
@@ -51,6 +51,8 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--steps", type=int, default=8000)
     options.add_argument("--images", type=int, default=5000)
+    options.add_argument("--rate", type=float, default=3e-3)
+    options.add_argument("--start", type=Path)
     options.add_argument("--cache", type=Path, default=Path(".cache/train-grid"))
     options.add_argument("--real", type=Path)
     options.add_argument("--out", type=Path, default=resources() / WEIGHTS)

@@ -50,6 +50,7 @@ def train(
     recipe: Recipe,
     report: Report | None = None,
     every: int = 500,
+    start: UNet | None = None,
 ) -> UNet:
     """Train a network on crops.
 
@@ -63,6 +64,8 @@ def train(
         Told how it goes, after each `every` steps and at the end.
     every
         Steps between reports.
+    start
+        A network to go on from, folded or not, in place of a new one.
 
     Returns
     -------
@@ -70,9 +73,7 @@ def train(
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    network = UNet(recipe.widths, norm=True)
-    # Few pixels are centres; a network that starts by saying so does not begin with a jump.
-    network.head.bias = torch.nn.Parameter(torch.tensor([-4.0, -1.5]))
+    network = deepcopy(start) if start else _new(recipe)
     mean = deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=1e-2)
     half = _has_half_precision()
@@ -94,6 +95,13 @@ def train(
             report(step, float(np.mean(losses)), fold(mean))
             losses.clear()
     return fold(mean)
+
+
+def _new(recipe: Recipe) -> UNet:
+    network = UNet(recipe.widths, norm=True)
+    # Few pixels are centres; a network that starts by saying so does not begin with a jump.
+    network.head.bias = torch.nn.Parameter(torch.tensor([-4.0, -1.5]))
+    return network
 
 
 def _pace(done: float) -> float:

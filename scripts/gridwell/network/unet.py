@@ -8,6 +8,7 @@ see about 300 pixels of the input: whether a blob is one of a lattice is told by
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TypeVar
 
 import torch
@@ -93,14 +94,16 @@ def fold(trained: UNet) -> UNet:
     Parameters
     ----------
     trained
-        A network made with ``norm=True``; it is not changed.
+        A network made with ``norm=True``, or one already folded; it is not changed.
     """
+    norms = _all(trained, nn.BatchNorm2d)
+    if not norms:
+        return deepcopy(trained).eval()
     # Its first weights are overwritten; drawing them must not move the training's random numbers.
     with torch.random.fork_rng(devices=[]):
         folded = UNet(trained.widths, trained.maps).eval()
     *sources, head = _all(trained, nn.Conv2d)
     *targets, out = _all(folded, nn.Conv2d)
-    norms = _all(trained, nn.BatchNorm2d)
     for source, norm, target in zip(sources, norms, targets, strict=True):
         assert norm.running_mean is not None and norm.running_var is not None
         assert target.bias is not None
