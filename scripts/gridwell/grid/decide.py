@@ -8,7 +8,7 @@ chance that the lattice is right, times the chances that each doubt is not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,6 +31,8 @@ _CUT = 0.6  # … the image ends right at the grid, on one side only
 _BORDER = 0.01  # … the image ends before the next line
 _HOLLOW = 0.3  # … a line inside is empty, so that outer ones may be
 _BESIDE = 0.5  # … spots beside it form a lattice of their own
+# Pitches between a grid and the image's border that may hide a line.
+_NARROW = 0.62
 # Odds, before looking, of one more line on a side: of any format, of one more common than it.
 _ONE_MORE = 0.5
 _ONE_MORE_COMMON = 0.03
@@ -417,7 +419,7 @@ def _line(axis: int, k: int, hits: Bools, *, cells: Cells, seen: Extent, odds: O
         return 0.0
     part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
     at = (k, part) if axis == 0 else (part, k)
-    return odds.line(hits[at], cells.inside[at])
+    return odds.line(hits[at], cells.inside[at], axis)
 
 
 def _count(axis: int, k: int, hits: Bools, seen: Extent) -> int:
@@ -476,8 +478,8 @@ class _Sides:
             return bool(good.mean() >= 0.6)
 
         rows, cols = slice(e.row0, e.row1 + 1), slice(e.col0, e.col1 + 1)
-        dx, dy = 0.25 * spot.size[0] * basis.u, 0.25 * spot.size[1] * basis.v
-        # Whether the next line would lie in the image, and be seen.
+        dx, dy = 0.4 * spot.size[0] * basis.u, 0.4 * spot.size[1] * basis.v
+        # Whether the next line's spots would at least peep into the image.
         self.closed = {
             "top": closed(n[e.row0, cols] - basis.v, dy),
             "bottom": closed(n[e.row1, cols] + basis.v, -dy),
@@ -488,7 +490,8 @@ class _Sides:
     def cut(self, side: str) -> bool:
         """Whether the image ends right at this side of the grid but not at the opposite one."""
         opposite = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}[side]
-        return bool(getattr(self, side) < getattr(self, opposite) - 0.3)
+        room = getattr(self, side)
+        return bool(room < _NARROW and room < getattr(self, opposite) - 0.3)
 
     def lines_to_the_middle(self, axis: int) -> int:
         """Lines that would bring the grid into the middle of an image framed for it, or 0."""
@@ -592,13 +595,15 @@ def _more_doubt(view: View, axis: int, last: bool, standard: bool) -> Doubt:
     outer = inner[-2:] if last else inner[:2]
     rate = float(inner.mean())
     filled = float((outer.sum() + 4 * rate) / (outer.size + 4))
-    odds = Odds(float(np.clip(filled, 0.05, 0.97)), view.odds.accident)
+    odds = replace(view.odds, occupied=float(np.clip(filled, 0.05, 0.97)))
     line = (
         (e.row1 + 1 if last else e.row0 - 1) if axis == 0 else (e.col1 + 1 if last else e.col0 - 1)
     )
     speaks = _line(axis, line, view.hits, cells=view.cells, seen=e, odds=odds)
     prior = _ONE_MORE_COMMON if standard else _ONE_MORE
     chance = prior * float(np.exp(np.clip(speaks, -50, 5))) + _EMPTY_BY_DESIGN
+    if not _in_image(axis, line, view.cells, e):
+        chance = _BORDER
     word, option, _, _ = _NAMES[axis]
     where = "after the last" if last else "before the first"
     text = f"there may be another {word} {where}, of which too little shows: give {option}"

@@ -21,7 +21,7 @@ from gridwell.grid.lattice import Array, Basis, Limits
 from gridwell.grid.model import Grid
 from gridwell.grid.outline import Outline, measure_outline
 from gridwell.grid.overrides import Known, understand
-from gridwell.grid.search import Found, search
+from gridwell.grid.search import Found, polarity_of, search
 from gridwell.network.device import Policy
 
 
@@ -215,15 +215,13 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
     )
     nodes = found.lattice.predict(cols, rows)
     basis = found.lattice.basis
-    score = evidence.weigh(found.candidates.surface, nodes, basis, found.template).score
+    score = _cut(found.cells.score, e)
     seen = score >= found.threshold
     if verdict.confidence < options.min_confidence or verdict.open:
         status = "ambiguous"
     else:
         status = "override" if job.override is not None and verdict.fixed else "ok"
-    sign = evidence.polarity(gray, nodes[seen], basis) if seen.any() else 1
-    if found.candidates.surface is gray:
-        sign = found.candidates.polarity
+    sign = polarity_of(gray, found)
     fine = evidence.weigh(gray, nodes, basis, evidence.template(gray, nodes[seen], basis, sign))
     shifted = nodes + _trusted(fine, seen, basis)[..., None] * fine.shift
     steps_x, steps_y = _local_steps(found)
@@ -245,6 +243,14 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
         steps=steps,
         origin=nodes[0, 0],
     )
+
+
+def _cut(score: Array, e: Extent) -> Array:
+    """Scores of an extent that may reach beyond the cells that were looked at: 0 there."""
+    low = max(0, -e.row0), max(0, -e.col0)
+    high = max(0, e.row1 + 1 - score.shape[0]), max(0, e.col1 + 1 - score.shape[1])
+    padded = np.pad(score, ((low[0], high[0]), (low[1], high[1])))
+    return padded[e.row0 + low[0] :, e.col0 + low[1] :][: e.rows, : e.cols]
 
 
 def _mean_basis(nodes: Array, steps: tuple[tuple[int, ...], tuple[int, ...]]) -> Basis:

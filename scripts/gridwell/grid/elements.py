@@ -27,6 +27,7 @@ _LADDER = 1.45
 # Peaks on ridges (plate rims, scratches, rulers) have one flat direction.
 _MAX_CURVATURE_RATIO = 6.0
 _MAX_PEAKS = 8000
+_GRAY_SIDE = 600
 # Height from which a peak of the network's map of centres is a candidate.
 _SEEN = 0.25
 
@@ -73,9 +74,12 @@ def to_gray(rgb: npt.NDArray[np.generic]) -> Image:
     Image (h, w), float32, in the units of the input; brighter colours are larger.
     """
     colour = np.nan_to_num(np.asarray(rgb, np.float32))[..., :3]
-    side = max(colour.shape[:2])
-    detail = colour - cv2.GaussianBlur(colour, (0, 0), max(side / 20, 1.0))
-    flat = detail.reshape(-1, 3)[:: max(1, detail.size // 3 // 400_000)].astype(np.float64)
+    # The axis shows as well in a reduced image, where a broad background is cheap to tell.
+    factor = max(1.0, max(colour.shape[:2]) / _GRAY_SIDE)
+    size = tuple(max(1, round(side / factor)) for side in colour.shape[1::-1])
+    small = cv2.resize(colour, size, interpolation=cv2.INTER_AREA) if factor > 1 else colour
+    detail = small - cv2.GaussianBlur(small, (0, 0), max(max(size) / 20, 1.0))
+    flat = detail.reshape(-1, 3).astype(np.float64)
     limit = np.percentile(np.abs(flat), 99, axis=0)
     flat = np.clip(flat, -limit, limit)
     values, vectors = np.linalg.eigh(flat.T @ flat)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.special import betaln
 
 from gridwell.grid.elements import Image
 from gridwell.grid.lattice import Array, Basis
@@ -25,6 +26,8 @@ _STEP = 2 * _REACH / (_SIDE - 1)
 _SLIP = 4
 _INNER = _SIDE - 2 * _SLIP
 _CAP = 999.0
+# Usual agreement of lines; see Odds.
+_AGREEMENT = 12.0
 
 Bools = npt.NDArray[np.bool_]
 
@@ -293,18 +296,55 @@ def weigh(
 
 @dataclass(frozen=True)
 class Odds:
-    """Chances that a position shows a spot: in the grid, and by accident outside it."""
+    """Chances that a position shows a spot: in the grid, and by accident outside it.
+
+    Attributes
+    ----------
+    occupied
+        Mean part of the grid's positions that show a spot.
+    accident
+        Chance that a position outside shows one.
+    agreement
+        How alike rows are in that part, and columns: the sum of the two parameters of the
+        beta distribution that the parts of single lines follow. Small where spots are missing
+        line by line, large where they are missing one by one.
+    """
 
     occupied: float
     accident: float
+    agreement: tuple[float, float] = (_AGREEMENT, _AGREEMENT)
 
-    def line(self, hits: Bools, inside: Bools) -> float:
-        """Log-likelihood ratio, in nats, of a line being part of the grid."""
+    def line(self, hits: Bools, inside: Bools, axis: int) -> float:
+        """Log-likelihood ratio, in nats, of a row (`axis` 0) or column being part of the grid.
+
+        A line of the grid has a part of its own that shows spots (beta-binomial), so that a
+        sparse line is still told from accidents (binomial), and an empty one is no proof.
+        """
         n = int(inside.sum())
         k = int((hits & inside).sum())
-        p, q = self.occupied, self.accident
-        value = k * np.log(p / q) + (n - k) * np.log((1 - p) / (1 - q))
-        return float(np.clip(value, -_CAP, _CAP))
+        a = self.occupied * self.agreement[axis]
+        b = (1 - self.occupied) * self.agreement[axis]
+        own = betaln(k + a, n - k + b) - betaln(a, b)
+        chance = k * np.log(self.accident) + (n - k) * np.log(1 - self.accident)
+        return float(np.clip(own - chance, -_CAP, _CAP))
+
+    @classmethod
+    def seen(cls, hits: Bools, inside: Bools, accident: float) -> Odds:
+        """Chances as the positions (rows, cols) of a grid show them."""
+        rate = float(np.clip(hits.sum() / max(inside.sum(), 1), 0.3, 0.97))
+        agreement = tuple(_agreement(hits, inside, axis, rate) for axis in (0, 1))
+        return cls(rate, accident, (agreement[0], agreement[1]))
+
+
+def _agreement(hits: Bools, inside: Bools, axis: int, rate: float) -> float:
+    """How alike the lines are, by moments, drawn towards the usual where lines are few."""
+    n = np.maximum(inside.sum(axis=1 - axis), 1)
+    part = hits.sum(axis=1 - axis) / n
+    spread = rate * (1 - rate)
+    by_chance = spread / float(n.mean())
+    usual = by_chance + spread / (_AGREEMENT + 1)
+    variance = (float(((part - rate) ** 2).sum()) + 4 * usual) / (len(part) + 4)
+    return float(np.clip(spread / max(variance - by_chance, 1e-6) - 1, 1.5, 40.0))
 
 
 @dataclass(frozen=True)
@@ -342,12 +382,12 @@ def line_evidence(hits: Bools, inside: Bools, extent: Extent, odds: Odds) -> dic
     def row(r: int) -> float:
         if not 0 <= r < hits.shape[0]:
             return 0.0
-        return odds.line(hits[r, cols], inside[r, cols])
+        return odds.line(hits[r, cols], inside[r, cols], 0)
 
     def col(c: int) -> float:
         if not 0 <= c < hits.shape[1]:
             return 0.0
-        return odds.line(hits[rows, c], inside[rows, c])
+        return odds.line(hits[rows, c], inside[rows, c], 1)
 
     return {
         "first_row": row(e.row0),
@@ -383,18 +423,19 @@ def trim(hits: Bools, inside: Bools, extent: Extent, odds: Odds) -> Extent:
         inner = {k: lines[k] for k in ("first_row", "last_row", "first_col", "last_col")}
         worst = min(inner, key=lambda k: inner[k])
         if inner[worst] < 0 and (e.rows > 1 if "row" in worst else e.cols > 1):
-            e = _moved(e, worst, inward=True)
+            e = moved(e, worst, inward=True)
             continue
         outer = {k: lines[f"outer_{k}"] for k in inner}
         best = max(outer, key=lambda k: outer[k])
         if outer[best] > 0:
-            e = _moved(e, best, inward=False)
+            e = moved(e, best, inward=False)
             continue
         break
     return e
 
 
-def _moved(e: Extent, side: str, *, inward: bool) -> Extent:
+def moved(e: Extent, side: str, *, inward: bool) -> Extent:
+    """The extent with one side (``first_row`` …) moved by one line."""
     step = 1 if inward else -1
     return {
         "first_row": Extent(e.row0 + step, e.row1, e.col0, e.col1),

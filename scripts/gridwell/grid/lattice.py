@@ -37,8 +37,8 @@ _RIDGE = 6.0
 _SUPPORT = 1.25
 # Widths tried for the smooth model of the whole grid; infinite is the plain polynomial.
 _WIDTHS = (np.inf, 5.0, 2.8, 1.6)
-# A gap that differs from whole pitches by less never parts blocks.
-_BLOCK_STEP = (0.1, 0.2)
+# Least and largest difference of a gap from whole pitches that parts blocks: by how exact it is.
+_BLOCK_STEP = (0.08, 0.14)
 _WIDEST_GAP = 3.3
 _WIDEST_JUMP = 30.0
 _MOST_LINES = 140
@@ -733,20 +733,25 @@ def _gaps(points: Array, index: Index, member: Index, axis: int) -> tuple[Index,
     return lines, out, np.sqrt(error[1:] + error[:-1])
 
 
-def _without_thin(patch: _Patch) -> _Patch:
-    """Drop lines that hold far fewer members than the others: strays in a gap."""
-    keep = np.ones(len(patch.member), bool)
+def _without_thin(points: Array, patch: _Patch) -> _Patch:
+    """Drop lines of a few strays that stand in a gap: sparse, and no whole pitch from others."""
     for axis in (0, 1):
-        lines, at, count = np.unique(patch.index[:, axis], return_inverse=True, return_counts=True)
-        thin = count < 0.2 * np.median(count)
-        if (~thin).sum() >= 2:
-            keep &= ~thin[at]
-    return _Patch(patch.index[keep], patch.member[keep])
+        lines, gap, _ = _gaps(points, patch.index, patch.member, axis)
+        count = np.array([(patch.index[:, axis] == line).sum() for line in lines])
+        off = np.abs(gap - np.round(gap))
+        thin = [
+            line
+            for n, line in enumerate(lines[1:-1], start=1)
+            if count[n] < 0.4 * min(count[n - 1], count[n + 1]) and max(off[n - 1], off[n]) > 0.12
+        ]
+        keep = ~np.isin(patch.index[:, axis], thin)
+        patch = _Patch(patch.index[keep], patch.member[keep])
+    return patch
 
 
 def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tuple[int, ...]]:
     """Number the lines anew where gaps are no whole pitches, and say which begin a block."""
-    patch = _without_thin(patch)
+    patch = _without_thin(points, patch)
     index = patch.index.copy()
     steps: list[tuple[int, ...]] = []
     for axis in (0, 1):
@@ -756,7 +761,7 @@ def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tupl
             return patch, (), ()
         usual = np.abs(gap - 1)[jump == 1]
         noise = 1.4826 * float(np.median(usual)) if len(usual) >= 3 else 0.05
-        clear = np.clip(3.5 * np.hypot(noise, error), *_BLOCK_STEP)
+        clear = np.clip(2.5 * np.hypot(noise, error), *_BLOCK_STEP)
         new = [0]
         begins = []
         for n, (g, k) in enumerate(zip(gap, jump, strict=True)):

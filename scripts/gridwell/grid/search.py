@@ -34,6 +34,12 @@ _CONVINCING = 0.3
 # whose size cannot be the one that is known.
 _HALF = 0.3
 _OTHER_SIZE = 0.5
+# Least likeness and contrast, as fractions of the typical spot's, of a spot in a line that only
+# the image shows; nats from which such a line is part of the grid.
+_ALIKE = 0.75
+_FAINTEST = 0.15
+_CLEAR = 6.0
+_SIDES = ("first_row", "last_row", "first_col", "last_col")
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def search(
     best = max(found, key=lambda f: f.quality)
     others = [f.quality for f in found if not _same(f, best)]
     rival = max(others, default=0.0) / max(best.quality, 1e-9)
-    return replace(_polished(image, best, dims), rival=rival)
+    return replace(_polished(image, best), rival=rival)
 
 
 def _weighed(
@@ -177,8 +183,7 @@ def weigh(candidates: Candidates, built: Lattice, dims: Dims) -> Found | None:
         extent = Extent(ring[0], len(rows) - 1 - ring[0], ring[1], len(cols) - 1 - ring[1])
         for _ in range(3):
             extent = evidence.trim(hits, cells.inside, extent, odds)
-            rate = extent.cut(hits).sum() / max(extent.cut(cells.inside).sum(), 1)
-            odds = Odds(float(np.clip(rate, 0.35, 0.97)), accident)
+            odds = Odds.seen(extent.cut(hits), extent.cut(cells.inside), accident)
         bounds = (
             extent.col0 + first[0],
             extent.col1 + first[0],
@@ -266,32 +271,74 @@ def _explained(candidates: Candidates, inner: Array, basis: Basis) -> tuple[Bool
 # ---------------------------------------------------------------- polish
 
 
-def _polished(image: Image, found: Found, dims: Dims) -> Found:
-    """Fit the lattice to the centres measured on the image, and look for what lies beside it."""
-    e, basis = found.extent, found.lattice.basis
-    nodes = found.cells.nodes
-    spot = evidence.template(image, e.cut(nodes)[e.cut(found.hits)], basis, _sign(image, found))
-    inside = np.zeros_like(found.hits)
-    inside[e.row0 : e.row1 + 1, e.col0 : e.col1 + 1] = True
+def _polished(image: Image, found: Found) -> Found:
+    """Fit the lattice to the centres measured on the image, and look once more around it."""
+    e, nodes = found.extent, found.cells.nodes
+    core = e.cut(nodes)[e.cut(found.hits)].astype(np.float64)
+    basis = found.lattice.basis
+    spot = evidence.template(image, core, basis, polarity_of(image, found))
     fine = evidence.weigh(image, nodes, basis, spot)
+    found = _refitted(found, fine)
+    if found.candidates.surface is not image:
+        between = e.cut(nodes).astype(np.float64) + 0.5 * basis.u + 0.5 * basis.v
+        found = _widened(found, fine, evidence.weigh(image, between, basis, spot, coarse=True))
+    return replace(found, beside=_beside(found))
+
+
+def _refitted(found: Found, fine: Cells) -> Found:
+    """The same with the lattice through the measured centres, if they scatter no more."""
+    inside = np.zeros_like(found.hits)
+    e = found.extent
+    inside[e.row0 : e.row1 + 1, e.col0 : e.col1 + 1] = True
     row, col = np.nonzero(found.hits & inside & (fine.likeness > 0.4))
-    better = found
-    if len(row) >= 6 and np.ptp(row) > 0 and np.ptp(col) > 0:
-        index = np.column_stack([col + found.first[0], row + found.first[1]])
-        again = lattice.refit(found.lattice, index, (nodes + fine.shift)[row, col])
-        if again.rms < 1.1 * found.lattice.rms:
-            moved = again.predict(
-                *np.meshgrid(
-                    np.arange(nodes.shape[1]) + found.first[0],
-                    np.arange(nodes.shape[0]) + found.first[1],
-                )
-            )
-            better = replace(found, lattice=again, cells=replace(found.cells, nodes=moved))
-    return replace(better, beside=_beside(better))
+    if len(row) < 6 or np.ptp(row) == 0 or np.ptp(col) == 0:
+        return found
+    index = np.column_stack([col + found.first[0], row + found.first[1]])
+    again = lattice.refit(found.lattice, index, (fine.nodes + fine.shift)[row, col])
+    if again.rms > 1.1 * found.lattice.rms:
+        return found
+    rows, cols = found.hits.shape
+    moved = again.predict(
+        *np.meshgrid(np.arange(cols) + found.first[0], np.arange(rows) + found.first[1])
+    )
+    return replace(found, lattice=again, cells=replace(found.cells, nodes=moved))
 
 
-def _sign(image: Image, found: Found) -> int:
-    """+1 if spots are brighter than what lies between them, -1 if darker."""
+def _widened(found: Found, fine: Cells, between: Cells) -> Found:
+    """Take in outer lines that the network missed but the image itself shows clearly.
+
+    What the spots have in common is looked for in the image, in the lines around the grid; how
+    often it shows by accident is told by the places between the spots.
+    """
+    e = found.extent
+    hits = e.cut(found.hits).astype(bool)
+    inner = e.cut(fine.likeness)[hits]
+    least = max(0.5 * float(np.percentile(between.likeness, 95) + np.percentile(inner, 25)), _ALIKE)
+    shows = (fine.likeness > least) & (fine.contrast > _FAINTEST) & fine.inside
+    chance = float(np.mean((between.likeness > least) & (between.contrast > _FAINTEST)))
+    odds = Odds.seen(e.cut(shows), e.cut(fine.inside), float(np.clip(2 * chance, 0.03, 0.3)))
+    score = found.cells.score
+    while True:
+        lines = evidence.line_evidence(shows, fine.inside, e, odds)
+        best = max(_SIDES, key=lambda side: lines[f"outer_{side}"])
+        if lines[f"outer_{best}"] < _CLEAR:
+            break
+        e = evidence.moved(e, best, inward=False)
+        at = {
+            "first_row": np.s_[e.row0, e.col0 : e.col1 + 1],
+            "last_row": np.s_[e.row1, e.col0 : e.col1 + 1],
+            "first_col": np.s_[e.row0 : e.row1 + 1, e.col0],
+            "last_col": np.s_[e.row0 : e.row1 + 1, e.col1],
+        }[best]
+        score[at] = np.maximum(score[at], np.where(shows[at], found.threshold, 0.0))
+    if e == found.extent:
+        return found
+    cells = replace(found.cells, likeness=score, contrast=np.ones_like(score))
+    return replace(found, extent=e, cells=cells)
+
+
+def polarity_of(image: Image, found: Found) -> int:
+    """+1 if spots of an image are brighter than what lies between them, -1 if darker."""
     if found.candidates.surface is image:
         return found.candidates.polarity
     e, b = found.extent, found.lattice.basis
