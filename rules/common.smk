@@ -206,6 +206,7 @@ def get_results(wildcards):
         "grid.json",
         "grid.csv",
         "grid.geojson",
+        "tables.zarr",
         "grid.png",
         "spots.csv",
         "report.html",

@@ -8,6 +8,7 @@ rule detect_grid:
         json="results/{slide}/grid.json",
         csv="results/{slide}/grid.csv",
         geojson="results/{slide}/grid.geojson",
+        tables=directory("results/{slide}/tables.zarr"),
         png=report(
             "results/{slide}/grid.png", category="Grids", labels={"slide": "{slide}"}
         ),

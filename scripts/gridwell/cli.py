@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,13 @@ from pydantic import BaseModel, ValidationError
 
 from gridwell import __version__
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.models import Carrier, ColourOptions, GridOptions, SegmentMethod
+from gridwell.config.models import (
+    Carrier,
+    ColourOptions,
+    GridOptions,
+    GridOverride,
+    SegmentMethod,
+)
 from gridwell.phantom.options import PhantomOptions
 
 M = TypeVar("M", bound=BaseModel)
@@ -174,32 +181,63 @@ def _add_grid(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         commands,
         "grid",
         _grid,
-        "find the grid in any single image: grid.json, grid.csv, grid.geojson, grid.png",
+        "find the grid in any single image: its numbers, tables, outlines and a picture",
         "gridwell grid plate.jpg --out plate-grid --carrier sbs-96",
     )
     parser.add_argument("image", type=Path, metavar="IMAGE")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the four files")
+    parser.add_argument("--out", type=Path, required=True, help="folder for these files")
     parser.add_argument("--index", type=int, default=0, help="plane of the file, from 0")
     parser.add_argument("--carrier", help=_CARRIER)
+    parser.add_argument(
+        "--override", type=Path, help="file with what you know of the grid (docs/study.md), YAML"
+    )
+    parser.add_argument(
+        "--same-as",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with the grid of another image: the same grid is looked for here",
+    )
+    parser.add_argument(
+        "--pixel-size-um", type=float, help="size of a pixel, where the file does not say it"
+    )
     _add_model_options(parser, GridOptions)
 
 
 def _grid(options: argparse.Namespace) -> int:
-    from gridwell.grid.model import is_settled
+    from gridwell.config.overrides import read_override
+    from gridwell.grid.model import is_settled, read_grid
+    from gridwell.grid.overrides import OVERRIDE
     from gridwell.grid.slide import detect_on_image
 
-    grid = detect_on_image(
-        options.image,
-        out_dir=options.out,
-        index=options.index,
-        options=_validated(GridOptions, _given(options, GridOptions)),
-        carrier=_carrier(options.carrier),
-        carrier_name=options.carrier and Path(options.carrier).stem,
-    )
+    override = read_override(options.override)[0] if options.override else None
+    reference = None
+    if options.same_as:
+        reference = read_grid(options.same_as / "grid.json", options.same_as / "grid.csv")
+        named = {"same_as": str(options.same_as)}
+        override = (override or GridOverride()).model_copy(update=named)
+    try:
+        grid = detect_on_image(
+            options.image,
+            out_dir=options.out,
+            index=options.index,
+            options=_validated(GridOptions, _given(options, GridOptions)),
+            carrier=_carrier(options.carrier),
+            carrier_name=options.carrier and Path(options.carrier).stem,
+            override=override,
+            pixel_size_um=options.pixel_size_um,
+            reference=reference,
+        )
+    except InputError as error:
+        raise InputError(
+            replace(p, file=str(options.override)) if p.file == OVERRIDE else p
+            for p in error.problems
+        ) from None
     size = f"{grid.rows} rows x {grid.cols} columns, " if grid.rows else ""
     print(f"{grid.status}: {size}{grid.found} spots found, confidence {grid.confidence:.2f}")
     if grid.reason:
         print(grid.reason)
+    if grid.rows:
+        print(f"orientation: {grid.orientation['value']}; {grid.orientation['reason']}")
     print(options.out / "grid.png")
     return 0 if is_settled(grid) else 3
 

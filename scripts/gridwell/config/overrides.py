@@ -5,14 +5,19 @@ Everything here is in slide pixels and needs no image, so that mistakes are told
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
+from gridwell.config.errors import InputError
+from gridwell.config.explain import problems_of
 from gridwell.config.models import GridOverride
 from gridwell.config.spots import parse_spot
+from gridwell.config.yamls import Document, read_yaml
 
 Array = npt.NDArray[np.float64]
 Place = tuple[int, int]
@@ -103,6 +108,40 @@ class Said:
     lines: Lines | None = None
     turn: int | None = None
     wrong: tuple[Contradiction, ...] = ()
+
+
+def read_override(path: Path, file: str | None = None) -> tuple[GridOverride | None, Document]:
+    """Read what a person knows of a grid.
+
+    Parameters
+    ----------
+    path
+        A YAML file with fields of `GridOverride`.
+    file
+        Its name in messages; the path by default.
+
+    Returns
+    -------
+    override
+        None where the file says nothing.
+    document
+        The file, for the lines of its options.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is wrong.
+    """
+    name = file or str(path)
+    document = read_yaml(path, name)
+    values = {key: value for key, value in document.options.items() if value is not None}
+    try:
+        return (GridOverride.model_validate(values) if values else None), document
+    except ValidationError as error:
+        raise InputError(
+            replace(problem, row=document.line(keys))
+            for keys, problem in problems_of(error, GridOverride, file=name)
+        ) from error
 
 
 def settle(

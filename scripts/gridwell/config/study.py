@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -28,6 +28,7 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import model_below, problems_of, suggest
 from gridwell.config.layouts import parse_layout
 from gridwell.config.models import Carrier, Channel, Config, GridOverride, Slide
+from gridwell.config.overrides import read_override
 from gridwell.config.tables import read_table
 from gridwell.config.yamls import read_yaml
 
@@ -237,20 +238,13 @@ def _read_overrides(draft: Draft, root: Path) -> None:
 
 def _read_override(draft: Draft, path: Path, file: str, slide: str) -> None:
     try:
-        document = read_yaml(path, file)
+        override, document = read_override(path, file)
     except InputError as error:
         draft.problems += error.problems
         return
-    values = {key: value for key, value in document.options.items() if value is not None}
-    try:
-        if values:
-            draft.grids[slide] = GridOverride.model_validate(values)
-            draft.grid_documents[slide] = document
-    except ValidationError as error:
-        draft.problems += [
-            replace(problem, row=document.line(keys))
-            for keys, problem in problems_of(error, GridOverride, file=file)
-        ]
+    if override is not None:
+        draft.grids[slide] = override
+        draft.grid_documents[slide] = document
 
 
 def _chosen(draft: Draft, wanted: object) -> list[str] | None:

@@ -17,7 +17,7 @@ from gridwell.grid.decide import dims
 from gridwell.grid.detect import detect_grid
 from gridwell.grid.elements import Image, normalise
 from gridwell.grid.model import Grid, is_settled
-from gridwell.grid.overrides import checked, honour
+from gridwell.grid.overrides import OVERRIDE, checked, honour
 from gridwell.grid.reference import refined, refit
 
 # Part of the positions of a drawn grid that must show a spot to confirm what was assumed.
@@ -54,7 +54,7 @@ def find_grid(
     empty
         Spots that stay empty, by the layout.
     reference
-        Grid of the slide that the override names in `same_as`.
+        Grid of the slide that the override names in `same_as`; needed where it names one.
 
     Returns
     -------
@@ -69,8 +69,11 @@ def find_grid(
     """
     job = _Job(image, scale, size, options, carrier, carrier_name, override, pixel_size_um)
     said = job.said()
-    if reference is not None:
-        assert override is not None and override.same_as is not None
+    if override is not None and override.same_as is not None:
+        if reference is None:
+            what = f"the grid of {override.same_as} is not at hand"
+            remedy = "Name the folder it is in (--same-as), or leave same_as out"
+            raise InputError(Problem(OVERRIDE, what, remedy, column="same_as"))
         grid = refit(
             image,
             reference,
@@ -144,7 +147,7 @@ class _Job:
             except ValueError:
                 raise InputError(
                     Problem(
-                        "override",
+                        OVERRIDE,
                         f"a named spot places a grid with {CORNERS[turn]} only where its rows and "
                         "columns are known",
                         "Give rows and cols",

@@ -13,7 +13,8 @@ from gridwell.config.overrides import Said, settle
 from gridwell.grid.lattice import Array, Basis
 from gridwell.grid.model import Grid
 
-_FILE = "override"
+#: Stands for the override's file in messages, until whoever knows its name puts that in.
+OVERRIDE = "override"
 # Spacings by which given numbers may move a spot that the image shows.
 _TOLERANCE = 0.12
 
@@ -85,7 +86,7 @@ def checked(said: Said) -> Said:
     """
     if said.wrong:
         raise InputError(
-            Problem(_FILE, w.reason, w.remedy, column=".".join(w.keys), value=w.value)
+            Problem(OVERRIDE, w.reason, w.remedy, column=".".join(w.keys), value=w.value)
             for w in said.wrong
         )
     return said

@@ -58,7 +58,7 @@ def test_simulate_and_grid_agree(phantom, tmp_path, capsys):
     assert run("grid", image, "--out", tmp_path) == 0
     assert capsys.readouterr().out.startswith("ok: 5 rows x 7 columns")
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"grid.json", "grid.csv", "grid.geojson", "grid.png"}
+    assert names == {"grid.json", "grid.csv", "grid.geojson", "grid.png", "tables.zarr"}
     found = pd.read_csv(tmp_path / "grid.csv").merge(
         pd.read_csv(phantom / "truth/grid.csv"), on="spot", suffixes=("", "_true")
     )
@@ -77,6 +77,28 @@ def test_segment_writes_labels(phantom, tmp_path, capsys):
     truth = pd.read_parquet(phantom / "truth/cells.parquet")
     assert abs(count - len(truth)) < 0.15 * len(truth)
     assert label(labels > 0).max() > 0.5 * len(truth)
+
+
+def test_grid_with_what_a_person_knows(phantom, tmp_path, capsys):
+    (image,) = phantom.glob("*brightfield*")
+    known = tmp_path / "known.yaml"
+    known.write_text("orientation: A1 bottom right\nspot: [70, 70]\n")
+    assert run("grid", image, "--out", tmp_path / "one", "--override", known) == 0
+    assert "orientation: A1 bottom right" in capsys.readouterr().out
+    one = pd.read_csv(tmp_path / "one/grid.csv")
+    assert set(one.width) == {70}
+    assert one.x.iloc[0] > one.x.iloc[-1]
+    two = ("grid", image, "--out", tmp_path / "two", "--same-as", tmp_path / "one")
+    assert run(*two) == 0
+    assert np.allclose(pd.read_csv(tmp_path / "two/grid.csv")[["x", "y"]], one[["x", "y"]], atol=2)
+    known.write_text("angle: 90\norientation: A1 top left\n")
+    assert run("grid", image, "--out", tmp_path / "three", "--override", known) == 1
+    said = capsys.readouterr().err
+    assert "known.yaml" in said
+    assert "does not fit orientation A1 top left" in said
+    known.write_text("same_as: S01\n")
+    assert run("grid", image, "--out", tmp_path / "three", "--override", known) == 1
+    assert "--same-as" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

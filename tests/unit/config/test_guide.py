@@ -7,6 +7,7 @@ import re
 import pytest
 from gridwell.config.errors import InputError
 from gridwell.config.models import GridOverride
+from gridwell.config.overrides import settle
 from gridwell.config.study import load_study
 from gridwell.config.yamls import read_yaml
 
@@ -55,7 +56,8 @@ def test_the_override_is_read(guide, tmp_path):
     path = tmp_path / "S01.yaml"
     path.write_text(text[1], encoding="utf-8")
     override = GridOverride.model_validate(read_yaml(path, path.name).options)
-    assert override.corners["A48"] == (36010, 1210)
+    assert override.corners["A48"] == (36010, 1224)
+    assert not settle(override).wrong
 
 
 def test_the_messages_are_the_real_ones(guide, example):

@@ -114,7 +114,7 @@ def test_given_values_are_those_of_the_grid(made, given):
     ("given", "reason"),
     [
         ({"rows": 8, "cols": 12, "angle": 1.7}, r"angle 1.7, the image shows (2.99|3.0)"),
-        ({"rows": 8, "cols": 12, "origin": (62, 44)}, r"origin 62 x 44, the image shows 55.[67]"),
+        ({"rows": 8, "cols": 12, "origin": (62, 44)}, r"origin 62 x 44, the image shows 55"),
         ({"rows": 8, "cols": 12, "pitch": (31, 30)}, r"pitch 31 x 30, the image shows 30.00 x 30"),
     ],
     ids=str,

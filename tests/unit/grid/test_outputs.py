@@ -14,12 +14,13 @@ from gridwell.config.errors import InputError
 from gridwell.config.models import GridOptions
 from gridwell.grid.detect import detect_grid
 from gridwell.grid.model import Grid, read_grid
-from gridwell.grid.outputs import geojson, write_grid
+from gridwell.grid.outputs import geojson, regions, write_grid, write_regions
 from gridwell.grid.picture import draw
 
 from tests.unit.grid.known import grid_of
 from tests.unit.grid.synth import render
 
+ROI_COLUMNS = [f"{name}{axis}_micrometer" for name in ("", "len_") for axis in ("x", "y", "z")]
 FILES = ("grid.json", "grid.csv", "grid.geojson", "grid.png")
 
 
@@ -81,6 +82,35 @@ def test_picture_shows_found_and_not_found(written: tuple[Grid, Path]) -> None:
     far = np.abs(picture.astype(int) - (0, 94, 213)).max(axis=-1) < 40
     assert near.sum() > 500
     assert far.sum() > 50
+
+
+def test_regions_enclose_the_spots(written: tuple[Grid, Path]) -> None:
+    grid, out = written
+    table = regions(replace(grid, pixel_size_um=2.0)).set_index("FieldIndex")
+    assert list(table.columns[:6]) == ROI_COLUMNS
+    spot = grid.table.set_index("spot").loc["C5"]
+    centre_x = table.loc["C5", "x_micrometer"] + table.loc["C5", "len_x_micrometer"] / 2
+    assert centre_x == pytest.approx((spot.x + 0.5) * 2)
+    turned = grid.width * np.cos(np.radians(grid.angle)) + grid.height * np.sin(
+        np.radians(grid.angle)
+    )
+    assert table.loc["C5", "len_x_micrometer"] == pytest.approx(2 * turned)
+    files = [path for path in (out / "one/tables.zarr").rglob("*") if path.is_file()]
+    assert len(files) == 3
+    assert regions(Grid("failed", "", 0.0)).empty
+
+
+def test_ngio_reads_the_regions(tmp_path: Path) -> None:
+    tables = pytest.importorskip("ngio.tables", reason="ngio is not installed")
+    grid = replace(grid_of(render(4, 6)), pixel_size_um=2.0)
+    write_regions(grid, tmp_path / "tables.zarr")
+    container = tables.open_tables_container(str(tmp_path / "tables.zarr"))
+    assert container.list() == ["spots"]
+    table = container.get("spots")
+    assert table.table_type() == "roi_table"
+    assert [roi.name for roi in table.rois()] == list(grid.table["spot"])
+    wanted = (grid.table["x"].iloc[7] + 0.5 - grid.width / 2) * 2
+    assert table.get("B2").get("x").start == pytest.approx(wanted)
 
 
 def picture_of(grid: Grid, image: np.ndarray, path: Path, scale: float = 1.0) -> np.ndarray:

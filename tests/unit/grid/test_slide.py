@@ -39,6 +39,7 @@ def test_a_clear_grid_is_settled(slide, tmp_path):
         "grid.csv",
         "grid.geojson",
         "grid.png",
+        "tables.zarr",
     }
 
 
