@@ -11,6 +11,7 @@ import pandas as pd
 
 from gridwell.config.metric import parse_metric
 from gridwell.config.models import Config, ReportOptions, Slide
+from gridwell.config.spots import row_letters
 from gridwell.images.spots import SpotStack, open_spots
 from gridwell.report import images, methods, tables, words
 from gridwell.report.gallery import gallery, stains
@@ -18,6 +19,8 @@ from gridwell.report.page import Charts, write_page
 from gridwell.report.slide_charts import calibration, compositions, measures_of, plate_maps
 from gridwell.report.spot_table import column_help, spot_table
 from gridwell.screen.measured import measure_metric
+
+_BLOCKS_NAMED = 6
 
 
 def report_slide(
@@ -323,6 +326,20 @@ def _shifts(shifts: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def _blocks(grid: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name the blocks of a grid that is parted by gaps."""
+    blocks = grid.get("blocks") or []
+    if len(blocks) < 2:
+        return []
+    named = [
+        f"{row_letters(int(b['first_row']) - 1)}{int(b['first_col'])} to "
+        f"{row_letters(int(b['last_row']) - 1)}{int(b['last_col'])}"
+        for b in blocks
+    ]
+    shown = "; ".join(named[:_BLOCKS_NAMED]) + ("; …" if len(named) > _BLOCKS_NAMED else "")
+    return [("Blocks", f"{len(blocks)}: {shown}")]
+
+
 def _grid_facts(grid: Mapping[str, Any], spots: pd.DataFrame) -> dict[str, Any]:
     pitch = grid.get("pitch") or {}
     margins = {
@@ -332,10 +349,6 @@ def _grid_facts(grid: Mapping[str, Any], spots: pd.DataFrame) -> dict[str, Any]:
     }
     shown = [key for key in margins if not words.beyond_the_image(key, margins[key])]
     nearest = min(shown, key=lambda key: margins[key]) if shown else None
-    orientation = grid.get("orientation")
-    if isinstance(orientation, Mapping):
-        known = [words.text(orientation.get(key)) for key in ("value", "source")]
-        orientation = ", ".join(dict.fromkeys(word for word in known if word))
     return {
         "confidence": words.confidence(grid.get("confidence")),
         "facts": [
@@ -344,7 +357,8 @@ def _grid_facts(grid: Mapping[str, Any], spots: pd.DataFrame) -> dict[str, Any]:
             ("Pitch", f"{words.fixed(pitch.get('x'), 1)} × {words.fixed(pitch.get('y'), 1)} px"),
             ("Rotation", f"{words.fixed(grid.get('angle'), 2)}°"),
             ("Carrier", words.text(grid.get("carrier")) or "inferred"),
-            ("Orientation", words.text(orientation) or "unknown"),
+            *_blocks(grid),
+            ("Orientation", words.orientation(grid.get("orientation"))),
         ],
         "margins": [
             (words.margin_name(key), words.fixed(value, 1), words.odds(key, value))

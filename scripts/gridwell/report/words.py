@@ -162,6 +162,17 @@ def grid_status(grid: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def orientation(known: Any) -> str:
+    """Say which corner A1 is in, and who says so; or why nobody does."""
+    if not isinstance(known, Mapping):
+        return text(known) or "unknown"
+    value = text(known.get("value")) or "unknown"
+    source, reason = text(known.get("source")), text(known.get("reason"))
+    if value == "unknown" or source in ("", "unknown"):
+        return f"{value}: {reason}" if reason else value
+    return f"{value} ({source}: {reason})" if reason else f"{value}, {source}"
+
+
 def confidence(value: Any) -> str:
     """Say how far to trust a confidence 0..1."""
     if missing(value):

@@ -136,6 +136,15 @@ def test_only_a_grid_that_is_ok_looks_good(status: str, tone: str, word: str) ->
     assert word in said["title"]
 
 
+def test_orientation_says_who_knows() -> None:
+    known = {"value": "A1 bottom right", "source": "marks", "reason": "both show"}
+    assert words.orientation(known) == "A1 bottom right (marks: both show)"
+    unknown = {"value": "unknown", "source": "unknown", "reason": "nothing tells"}
+    assert words.orientation(unknown) == "unknown: nothing tells"
+    assert words.orientation({"value": "unknown", "source": "unknown"}) == "unknown"
+    assert words.orientation(None) == "unknown"
+
+
 def test_margins_are_told_as_rival_grids() -> None:
     assert words.margin_name("shift_left") == "moved left by a column"
     assert words.margin_name("remove_last_row") == "one row fewer at the bottom"
