@@ -22,6 +22,8 @@ from gridwell.grid.reference import refined, refit
 
 # Part of the positions of a drawn grid that must show a spot to confirm what was assumed.
 _CONFIRMED = 0.5
+# Confidence from which a carrier is taken to lie on its side.
+_SURE = 0.9
 # Scores, as parts of the typical one, between which a position neither shows a spot nor none.
 _DOUBTFUL = (0.35, 0.65)
 
@@ -212,7 +214,7 @@ def _sideways(job: _Job) -> Grid | None:
     if rows is None or cols is None or rows == cols or placed:
         return None
     grid = job.upright(1).detect()
-    return grid if is_settled(grid) else None
+    return grid if is_settled(grid) and grid.confidence >= _SURE else None
 
 
 def _drawn_or_found(job: _Job) -> Grid:
