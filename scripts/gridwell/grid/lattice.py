@@ -734,16 +734,17 @@ def _gaps(points: Array, index: Index, member: Index, axis: int) -> tuple[Index,
 
 
 def _without_thin(points: Array, patch: _Patch) -> _Patch:
-    """Drop lines of a few strays that stand in a gap: sparse, and no whole pitch from others."""
+    """Drop lines of a few strays that stand in a gap: sparse between lines that are not."""
     for axis in (0, 1):
         lines, gap, _ = _gaps(points, patch.index, patch.member, axis)
         count = np.array([(patch.index[:, axis] == line).sum() for line in lines])
         off = np.abs(gap - np.round(gap))
-        thin = [
-            line
-            for n, line in enumerate(lines[1:-1], start=1)
-            if count[n] < 0.4 * min(count[n - 1], count[n + 1]) and max(off[n - 1], off[n]) > 0.12
-        ]
+        thin = []
+        for n, line in enumerate(lines[1:-1], start=1):
+            beside = min(count[n - 1], count[n + 1])
+            apart = max(off[n - 1], off[n]) > 0.12
+            if count[n] < (0.4 if apart else 0.15) * beside:
+                thin.append(line)
         keep = ~np.isin(patch.index[:, axis], thin)
         patch = _Patch(patch.index[keep], patch.member[keep])
     return patch
@@ -761,13 +762,13 @@ def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tupl
             return patch, (), ()
         usual = np.abs(gap - 1)[jump == 1]
         noise = 1.4826 * float(np.median(usual)) if len(usual) >= 3 else 0.05
-        clear = np.clip(2.5 * np.hypot(noise, error), *_BLOCK_STEP)
+        clear = np.clip(1.8 * np.hypot(noise, error), *_BLOCK_STEP)
         new = [0]
         begins = []
         for n, (g, k) in enumerate(zip(gap, jump, strict=True)):
             off = abs(g - round(g))
             inner = n >= 2 and len(gap) - n >= 3
-            apart = off > max(clear[n], 0.19 if round(g) <= 1 else 0, 3 * error[n])
+            apart = off > max(clear[n], max(0.19, 3 * noise) if round(g) <= 1 else 0, 4 * error[n])
             if apart and g > 1 and inner:
                 more = 1 if g < _WIDEST_GAP else max(1, int(np.floor(g - 0.2)))
                 begins.append(new[-1] + more)
