@@ -16,7 +16,9 @@ from gridwell.grid import orientation
 from gridwell.grid.decide import dims
 from gridwell.grid.detect import detect_grid
 from gridwell.grid.elements import Image, normalise
+from gridwell.grid.look import look, vectors
 from gridwell.grid.model import Grid, is_settled
+from gridwell.grid.outline import measure_outline
 from gridwell.grid.overrides import OVERRIDE, checked, honour
 from gridwell.grid.reference import refined, refit
 
@@ -265,11 +267,39 @@ def _drawn(job: _Job, override: GridOverride, said: Said) -> Grid:
     if min(rows, cols) == 1:  # clicks on one line leave the other way open
         exact = {"pitch": lines.pitch, "angle": lines.angle}
     grid = job.detect(override.model_copy(update=exact))
+    if gray is not None:
+        grid = _with_spots(grid, gray, job)
     if gray is not None and grid.status == "override" and grid.found < _CONFIRMED * rows * cols:
         # A person's word holds, but nobody should have to count the spots to see that it may not.
         where = f"only {grid.found} of {rows * cols} spots show where the override puts them"
         return replace(grid, reason=where)
     return grid
+
+
+def _with_spots(grid: Grid, image: Image, job: _Job) -> Grid:
+    """Mark the spots of a drawn grid most of whose positions are empty."""
+    nodes = (grid.nodes + 0.5) / job.scale - 0.5
+    basis = vectors(nodes)
+    seen = look(image, nodes, basis, polarity=job.options.polarity)
+    if seen is None or seen.hits.sum() <= grid.found:
+        return grid
+    outside = grid.table["flags"].str.contains("outside").to_numpy(bool)
+    found = seen.hits.ravel() & ~outside
+    flags = [
+        ";".join(word for word, on in (("not_found", not f), ("outside", o)) if on)
+        for f, o in zip(found, outside, strict=True)
+    ]
+    score = np.round(seen.cells.score.ravel(), 4) + 0.0
+    table = grid.table.assign(found=found, score=score, flags=flags)
+    grid = replace(grid, table=table)
+    told = job.override is not None and job.override.spot is not None
+    typical = measure_outline(image, nodes[seen.hits], basis)
+    if told or typical is None or grid.pitch is None:
+        return grid
+    width, height = (p * s for p, s in zip(grid.pitch, typical.size, strict=True))
+    known = job.carrier.shape if job.carrier is not None else None
+    table = table.assign(width=round(width, 4), height=round(height, 4))
+    return replace(grid, table=table, width=width, height=height, shape=known or typical.shape)
 
 
 def with_doubts(grid: Grid) -> Grid:

@@ -16,6 +16,9 @@ from gridwell.grid.lattice import Array, Basis
 _LIKENESS = 0.35
 _ISOLATION = 0.3
 _THRESHOLD = 0.3
+# Robust standard deviations by which a spot stands out among empty positions, and how many must.
+_FAR = 8.0
+_FEWEST = 3
 # Samples across a mean cell, and cells that are enough for one.
 _SIDE = 31
 _MOST = 600
@@ -84,36 +87,70 @@ def look(
     typical = inside if among is None else inside & among
     if not typical.any():
         return None
-    best: tuple[float, Template, Cells] | None = None
+    best: tuple[float, Look] | None = None
     for sign in {"bright": (1,), "dark": (-1,)}.get(polarity, (1, -1)):
-        spot = evidence.template(image, nodes[typical], basis, sign)
-        if spot.isolation < _ISOLATION:
-            continue
-        cells = evidence.weigh(image, nodes, basis, spot)
-        likeness = float(np.percentile(cells.likeness[typical], 75))
-        worth = likeness * min(spot.isolation, 1.0)
-        if likeness >= _LIKENESS and (best is None or worth > best[0]):
-            best = worth, spot, cells
-    if best is None:
+        seen = _compared(image, nodes, basis, sign, typical)
+        if seen is None:
+            # Where most positions are empty, those that stand out show what a spot looks like.
+            few = typical & _standing_out(image, nodes, basis, sign)
+            seen = _compared(image, nodes, basis, sign, few) if few.sum() >= _FEWEST else None
+        if seen is not None and (best is None or seen[0] > best[0]):
+            best = seen
+    return None if best is None else best[1]
+
+
+def _compared(
+    image: Image, nodes: Array, basis: Basis, sign: int, typical: Bools
+) -> tuple[float, Look] | None:
+    """How well positions agree with the mean of the typical ones; None where they do not."""
+    spot = evidence.template(image, nodes[typical], basis, sign)
+    if spot.isolation < _ISOLATION:
         return None
-    _, spot, cells = best
+    cells = evidence.weigh(image, nodes, basis, spot)
+    likeness = float(np.percentile(cells.likeness[typical], 75))
+    if likeness < _LIKENESS:
+        return None
     clear = float(np.percentile(cells.score[typical], 75))
-    offset = _offset(image, nodes[typical], basis, spot.polarity)
-    return Look(spot, cells, max(_THRESHOLD, 0.5 * clear), offset)
+    offset = _offset(image, nodes[typical], basis, sign)
+    seen = Look(spot, cells, max(_THRESHOLD, 0.5 * clear), offset)
+    return likeness * min(spot.isolation, 1.0), seen
+
+
+def _cells(image: Image, nodes: Array, basis: Basis) -> tuple[Array, Array]:
+    """Cells (n, _SIDE, _SIDE) of nodes (n, 2), and where their samples lie from the node."""
+    axis = np.linspace(-0.5, 0.5, _SIDE)
+    steps = axis[None, :, None] * basis.u + axis[:, None, None] * basis.v
+    where = (nodes[:, None, None] + steps).reshape(-1, _SIDE, 2).astype(np.float32)
+    x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
+    flat = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return flat.reshape(len(nodes), _SIDE, _SIDE).astype(np.float64), steps
+
+
+def _rim(cells: Array) -> Array:
+    """Level of the outermost samples of each cell (n, …)."""
+    edges = (cells[:, 0], cells[:, -1], cells[:, :, 0], cells[:, :, -1])
+    rim: Array = np.median(np.concatenate(edges, axis=1), axis=1)
+    return rim
+
+
+def _standing_out(image: Image, nodes: Array, basis: Basis, polarity: int) -> Bools:
+    """Positions that differ from what lies around them by far more than most do."""
+    cells, _ = _cells(image, nodes.reshape(-1, 2), basis)
+    middle = slice(_SIDE // 4, _SIDE - _SIDE // 4)
+    height = polarity * (cells[:, middle, middle].mean(axis=(1, 2)) - _rim(cells))
+    usual = float(np.median(height))
+    spread = 1.4826 * float(np.median(np.abs(height - usual)))
+    out: Bools = (height > usual + _FAR * max(spread, 1e-4)).reshape(nodes.shape[:2])
+    return out
 
 
 def _offset(image: Image, nodes: Array, basis: Basis, polarity: int) -> Array:
     """From nodes (n, 2) to the centre of gravity of what their mean cell shows."""
-    axis = np.linspace(-0.5, 0.5, _SIDE)
-    steps = axis[None, :, None] * basis.u + axis[:, None, None] * basis.v
     if len(nodes) > _MOST:
         nodes = nodes[np.linspace(0, len(nodes) - 1, _MOST).astype(int)]
-    where = (nodes[:, None, None] + steps).reshape(-1, _SIDE, 2).astype(np.float32)
-    x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
-    cells = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mean = polarity * cells.reshape(len(nodes), _SIDE, _SIDE).mean(axis=0).astype(np.float64)
-    rim = np.concatenate([mean[0], mean[-1], mean[:, 0], mean[:, -1]])
-    height = mean - np.median(rim)
+    cells, steps = _cells(image, nodes, basis)
+    mean = polarity * cells.mean(axis=0)
+    height = mean - _rim(mean[None])[0]
     weight = np.clip(height - 0.3 * height.max(), 0, None)
     offset: Array = (weight[..., None] * steps).sum(axis=(0, 1)) / max(float(weight.sum()), 1e-12)
     return offset

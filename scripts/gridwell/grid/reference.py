@@ -34,8 +34,10 @@ _ROUNDS = 5
 _SHOWN = 0.3
 # Part of those that may be matched by what lies between the positions.
 _BETWEEN = 0.4
-# Spots that must show for four corners to be corrected each for itself.
-_SKEWED = 16
+# Spots that must show for a drawn grid to be moved, turned, and bent at its corners.
+_FEWEST = 4
+_TURNED = 10
+_SKEWED = 20
 # Nats that settle the place against a shift by one row or column.
 _DECISIVE = 6.0
 
@@ -337,7 +339,7 @@ def _judged(
             "spots show at best"
         )
         return replace(blank, reason=reason)
-    between = _between(image, seen, pose)
+    between = _between(image, seen, pose.nodes)
     if between > _BETWEEN * shown:
         reason = f"spots show between those of the grid of slide {name}: it is another carrier"
         return replace(blank, reason=reason)
@@ -352,9 +354,9 @@ def _judged(
     return replace(grid, status=status, reason=reason, confidence=confidence, margins=margins)
 
 
-def _between(image: Image, seen: Look, pose: _Pose) -> float:
-    """Part of the places halfway between positions that look like a spot."""
-    nodes, basis = pose.nodes, pose.basis
+def _between(image: Image, seen: Look, nodes: Array) -> float:
+    """Part of the places halfway between nodes (rows, cols, 2) that look like a spot."""
+    basis = vectors(nodes)
     shares = [0.0]
     for move in (0.5 * basis.u, 0.5 * basis.v, 0.5 * (basis.u + basis.v)):
         cells = evidence.weigh(image, nodes + move, basis, seen.spot)
@@ -455,19 +457,23 @@ def refined(image: Image, nodes: Array, polarity: str = "auto") -> Array | None:
     Returns
     -------
     Array or None
-        The nodes after a bilinear correction by less than half a spacing; None where too few
-        spots show for one.
+        The nodes after a correction by less than half a spacing, bilinear where many spots show
+        and a mere move where few do; None where none can be trusted.
     """
     row, col = np.indices(nodes.shape[:2]) / max(nodes.shape[:2])
     terms = [np.ones_like(row), col, row, col * row]
     moved = nodes
     for _ in range(_ROUNDS):
         seen = look(image, moved, vectors(moved), polarity=polarity)
-        if seen is None or seen.hits.sum() < max(6, 0.5 * seen.hits.size):
+        if seen is None or seen.hits.sum() < _FEWEST:
             return None
         hits = seen.hits
-        design = np.stack(terms if hits.sum() >= _SKEWED else terms[:3], axis=-1)
-        if np.linalg.matrix_rank(design[hits]) < design.shape[-1]:
+        shown = float(hits.mean())
+        if shown < 0.5 and _between(image, seen, moved) > _BETWEEN * shown:
+            return None
+        free = 1 if hits.sum() < _TURNED else 3 if hits.sum() < _SKEWED else 4
+        design = np.stack(terms[:free], axis=-1)
+        if np.linalg.matrix_rank(design[hits]) < free:
             return None
         off = (seen.centres - moved)[hits]
         moved = moved + design @ np.linalg.lstsq(design[hits], off, rcond=None)[0]

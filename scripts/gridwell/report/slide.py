@@ -326,6 +326,15 @@ def _shifts(shifts: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def _spacing(pitch: Mapping[str, Any], pixel: Any) -> str:
+    """Spacing of columns and rows in pixels, and in micrometres where their size is known."""
+    said = f"{words.fixed(pitch.get('x'), 1)} × {words.fixed(pitch.get('y'), 1)} px"
+    if not isinstance(pixel, int | float) or not pitch:
+        return said
+    x, y = (words.fixed(pitch[axis] * pixel, 0) for axis in ("x", "y"))
+    return f"{said}, {x} × {y} µm"
+
+
 def _blocks(grid: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name the blocks of a grid that is parted by gaps."""
     blocks = grid.get("blocks") or []
@@ -354,7 +363,7 @@ def _grid_facts(grid: Mapping[str, Any], spots: pd.DataFrame) -> dict[str, Any]:
         "facts": [
             ("Rows × columns", f"{grid.get('rows') or '?'} × {grid.get('cols') or '?'}"),
             ("Spots seen", f"{int(spots['found'].sum())} of {len(spots)}"),
-            ("Pitch", f"{words.fixed(pitch.get('x'), 1)} × {words.fixed(pitch.get('y'), 1)} px"),
+            ("Pitch", _spacing(pitch, grid.get("pixel_size_um"))),
             ("Rotation", f"{words.fixed(grid.get('angle'), 2)}°"),
             ("Carrier", words.text(grid.get("carrier")) or "inferred"),
             *_blocks(grid),

@@ -69,6 +69,19 @@ def test_four_sloppy_corners_are_moved_onto_the_spots(made):
     assert farthest(grid, made) < 0.3
 
 
+@pytest.mark.parametrize("missing", [0.7, 0.85, 0.95])
+def test_a_drawn_grid_finds_the_few_spots_there_are(missing):
+    few = render(8, 12, angle=3, missing=missing, seed=5)
+    corners = clicks(few, (0, 0), (0, 11), (7, 0), (7, 11))
+    moved = {name: (x + 2, y + 2) for name, (x, y) in corners.items()}
+    grid = find(few, override=GridOverride(rows=8, cols=12, corners=moved))
+    assert grid.status == "override"
+    assert f"only {few.present.sum()} of 96 spots" in grid.reason
+    assert farthest(grid, few) < 0.5
+    assert (grid.seen == few.present).all()
+    assert grid.width == pytest.approx(18, rel=0.08)
+
+
 def test_four_corners_are_enough_without_any_image():
     corners = {"A1": (40, 40), "A6": (165, 40), "D1": (40, 115), "D6": (165, 115)}
     for image in (np.zeros((150, 200), np.uint8), np.random.default_rng(1).random((150, 200))):
