@@ -26,8 +26,11 @@ _STEP = 2 * _REACH / (_SIDE - 1)
 _SLIP = 4
 _INNER = _SIDE - 2 * _SLIP
 _CAP = 999.0
+SIDES = ("first_row", "last_row", "first_col", "last_col")
 # Usual agreement of lines; see Odds.
 _AGREEMENT = 12.0
+# Nats that a line needs to be part of the grid: most places have no line.
+_LINE = 1.5
 
 Bools = npt.NDArray[np.bool_]
 
@@ -416,21 +419,34 @@ def margins(lines: dict[str, float]) -> dict[str, float]:
 
 
 def trim(hits: Bools, inside: Bools, extent: Extent, odds: Odds) -> Extent:
-    """Drop outer lines that speak against being part of the grid, add those that speak for it."""
+    """Drop outer lines that speak against being part of the grid, add those that speak for it.
+
+    Up to three lines of one side are judged together: a stray beyond an empty line does not
+    hold both.
+    """
     e = extent
     for _ in range(4 * sum(hits.shape)):
+        worst, least = 1, 0.0
+        side = ""
+        for one in SIDES:
+            inner = e
+            total = 0.0
+            for count in range(1, 4):
+                if (inner.rows if "row" in one else inner.cols) <= 2:
+                    break
+                total += line_evidence(hits, inside, inner, odds)[one] - _LINE
+                inner = moved(inner, one, inward=True)
+                if total < least:
+                    worst, least, side = count, total, one
+        if side:
+            for _ in range(worst):
+                e = moved(e, side, inward=True)
+            continue
         lines = line_evidence(hits, inside, e, odds)
-        inner = {k: lines[k] for k in ("first_row", "last_row", "first_col", "last_col")}
-        worst = min(inner, key=lambda k: inner[k])
-        if inner[worst] < 0 and (e.rows > 1 if "row" in worst else e.cols > 1):
-            e = moved(e, worst, inward=True)
-            continue
-        outer = {k: lines[f"outer_{k}"] for k in inner}
-        best = max(outer, key=lambda k: outer[k])
-        if outer[best] > 0:
-            e = moved(e, best, inward=False)
-            continue
-        break
+        best = max(SIDES, key=lambda one: lines[f"outer_{one}"])
+        if lines[f"outer_{best}"] <= _LINE:
+            break
+        e = moved(e, best, inward=False)
     return e
 
 

@@ -741,7 +741,7 @@ def _without_thin(points: Array, patch: _Patch) -> _Patch:
         off = np.abs(gap - np.round(gap))
         thin = []
         for n, line in enumerate(lines[1:-1], start=1):
-            beside = min(count[n - 1], count[n + 1])
+            beside = float(np.median(count[max(n - 3, 0) : n + 4]))
             apart = max(off[n - 1], off[n]) > 0.12
             if count[n] < (0.4 if apart else 0.15) * beside:
                 thin.append(line)

@@ -39,7 +39,6 @@ _OTHER_SIZE = 0.5
 _ALIKE = 0.75
 _FAINTEST = 0.15
 _CLEAR = 6.0
-_SIDES = ("first_row", "last_row", "first_col", "last_col")
 
 
 @dataclass(frozen=True)
@@ -254,7 +253,8 @@ def _accident(candidates: Candidates, built: Lattice) -> float:
     strong = _strong(candidates, candidates.strength[built.member])
     strong[built.member] = False
     nodes_in_image = max(candidates.surface.size / built.basis.area, 20.0)
-    return float(np.clip(0.25 * (strong.sum() + 0.5) / nodes_in_image, 1e-4, 0.3))
+    # Two more than were seen: few nodes are no proof that there are none.
+    return float(np.clip(0.25 * (strong.sum() + 2.0) / nodes_in_image, 0.004, 0.3))
 
 
 def _explained(candidates: Candidates, inner: Array, basis: Basis) -> tuple[Bools, Bools]:
@@ -320,7 +320,7 @@ def _widened(found: Found, fine: Cells, between: Cells) -> Found:
     score = found.cells.score
     while True:
         lines = evidence.line_evidence(shows, fine.inside, e, odds)
-        best = max(_SIDES, key=lambda side: lines[f"outer_{side}"])
+        best = max(evidence.SIDES, key=lambda side: lines[f"outer_{side}"])
         if lines[f"outer_{best}"] < _CLEAR:
             break
         e = evidence.moved(e, best, inward=False)
