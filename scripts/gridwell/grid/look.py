@@ -22,6 +22,8 @@ _FEWEST = 3
 # Samples across a mean cell, and cells that are enough for one.
 _SIDE = 31
 _MOST = 600
+# OpenCV remaps to fewer than 2^15 rows at once.
+_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,14 @@ def _cells(image: Image, nodes: Array, basis: Basis) -> tuple[Array, Array]:
     """Cells (n, _SIDE, _SIDE) of nodes (n, 2), and where their samples lie from the node."""
     axis = np.linspace(-0.5, 0.5, _SIDE)
     steps = axis[None, :, None] * basis.u + axis[:, None, None] * basis.v
-    where = (nodes[:, None, None] + steps).reshape(-1, _SIDE, 2).astype(np.float32)
-    x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
-    flat = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return flat.reshape(len(nodes), _SIDE, _SIDE).astype(np.float64), steps
+    cells = np.empty((len(nodes), _SIDE, _SIDE))
+    for start in range(0, len(nodes), _BATCH):
+        part = nodes[start : start + _BATCH, None, None]
+        where = (part + steps).reshape(-1, _SIDE, 2).astype(np.float32)
+        x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
+        flat = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cells[start : start + _BATCH] = flat.reshape(-1, _SIDE, _SIDE)
+    return cells, steps
 
 
 def _rim(cells: Array) -> Array:

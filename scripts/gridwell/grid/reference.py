@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import map_coordinates
 
 from gridwell.config.models import GridOptions, GridOverride
 from gridwell.config.overrides import CORNERS, quarter
@@ -243,15 +244,8 @@ class _Response:
 
     def mean(self, nodes: Array) -> float:
         """Mean response at nodes (…, 2) of the image."""
-        at = ((nodes.reshape(-1, 2) + 0.5) / self.factor - 0.5).astype(np.float32)
-        values = cv2.remap(
-            self.field,
-            np.ascontiguousarray(at[:, :1]),
-            np.ascontiguousarray(at[:, 1:]),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-        )
-        return float(values.mean())
+        at = (nodes.reshape(-1, 2) + 0.5) / self.factor - 0.5
+        return float(map_coordinates(self.field, at.T[::-1], np.float64, order=1).mean())
 
     def best(self, nodes: Array) -> Iterator[tuple[float, Array]]:
         """Strength and place of the best move of nodes (…, 2) about a pivot; both polarities."""

@@ -142,3 +142,11 @@ def test_drawn_nodes_are_moved_onto_the_spots():
     assert np.hypot(*(better - made.centres).reshape(-1, 2).T).max() < 0.3
     assert refined(np.zeros_like(image), drawn) is None
     assert refined(image, made.centres + 25) is None
+
+
+def test_grids_of_many_spots_may_be_drawn():
+    made = render(36, 40, pitch=12.0, missing=0.3)
+    image = (made.image.astype(np.float32) - 8000) / 8000
+    better = refined(image, made.centres + 1.0)
+    assert better is not None
+    assert np.hypot(*(better - made.centres).reshape(-1, 2).T).max() < 0.2
