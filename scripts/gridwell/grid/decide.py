@@ -39,6 +39,9 @@ _ONE_MORE_COMMON = 0.03
 _EMPTY_BY_DESIGN = 0.002
 # Doubts below this chance are not worth a word.
 _WORTH_SAYING = 0.02
+# Doubts from this chance have their grids drawn, so many at most.
+_WORTH_DRAWING = 0.05
+_MOST_OTHERS = 4
 # Chance of a lattice below which there is none to speak of.
 _NO_LATTICE = 0.02
 
@@ -78,13 +81,14 @@ class Doubt:
         0..1.
     text
         For people.
-    other
-        The grid that it would be instead, in the indices of the cells, where that is known.
+    others
+        What it would be instead, where that is known: 0 for rows or 1 for columns, and the first
+        and last of them in the indices of the cells.
     """
 
     chance: float
     text: str
-    other: Extent | None = None
+    others: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class View:
     @property
     def inner(self) -> Bools:
         """Hits of the lines that show spots."""
-        return self.seen.cut(self.hits).astype(bool)
+        return self.seen.cut(self.hits)
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,8 @@ class Verdict:
         Whether a person named the size or the place.
     margins
         Nats by which each one-step change explains the image worse.
+    alternatives
+        Other grids that it could be, in the indices of the cells, likeliest first.
     """
 
     extent: Extent | None
@@ -162,6 +168,7 @@ class Verdict:
     open: bool = False
     fixed: bool = False
     margins: dict[str, float] = field(default_factory=dict)
+    alternatives: tuple[Extent, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -192,8 +199,12 @@ def decide(
         Known carrier, for its blocks.
     """
     doubts: list[Doubt] = []
-    rows, rows_open = _axis(0, view, dims.rows, _sizes(carrier, 0), anchors, doubts)
-    cols, cols_open = _axis(1, view, dims.cols, _sizes(carrier, 1), anchors, doubts)
+    rows, rows_open = _axis(
+        0, view, dims.rows, sizes=_sizes(carrier, 0), anchors=anchors, doubts=doubts
+    )
+    cols, cols_open = _axis(
+        1, view, dims.cols, sizes=_sizes(carrier, 1), anchors=anchors, doubts=doubts
+    )
     extent = Extent(*rows, *cols)
     if extent.rows < 1 or extent.cols < 1:
         return Verdict(None, doubts=(Doubt(1.0, "the named spots do not fit the image"),))
@@ -213,7 +224,21 @@ def decide(
         open=rows_open or cols_open,
         fixed="override" in dims.source or bool(anchors),
         margins=evidence.margins(lines),
+        alternatives=_alternatives(extent, doubts),
     )
+
+
+def _alternatives(extent: Extent, doubts: Sequence[Doubt]) -> tuple[Extent, ...]:
+    """The grids that the serious doubts would have instead, each once."""
+    out: list[Extent] = []
+    for doubt in doubts:
+        for axis, first, last in doubt.others if doubt.chance >= _WORTH_DRAWING else ():
+            rows = (first, last) if axis == 0 else (extent.row0, extent.row1)
+            cols = (first, last) if axis == 1 else (extent.col0, extent.col1)
+            other = Extent(*rows, *cols)
+            if other not in (extent, *out):
+                out.append(other)
+    return tuple(out[:_MOST_OTHERS])
 
 
 # ---------------------------------------------------------------- is it a lattice
@@ -295,6 +320,7 @@ def _axis(
     axis: int,
     view: View,
     wanted: int | None,
+    *,
     sizes: tuple[int, ...],
     anchors: dict[tuple[int, int], Array],
     doubts: list[Doubt],
@@ -371,6 +397,7 @@ def _axis(
                 _OPEN,
                 f"{count} of {wanted} {option} show: the first {word} that shows could be "
                 f"number {side}; give origin or one corner in an override",
+                tuple((axis, s, s + wanted - 1) for s in close),
             )
         )
         return (best, best + wanted - 1), True
@@ -538,7 +565,13 @@ def _size_doubts(view: View, dims: Dims) -> list[Doubt]:
             f"{seen.rows} x {seen.cols} spots show; with empty outer lines it would be the "
             f"common format {spare[0]} x {spare[1]}: give rows and cols, or the carrier"
         )
-        out.append(Doubt(_NEXT_FORMAT, text))
+        others = [
+            _resized(seen, axis, last, more)
+            for axis, more in ((0, spare[0] - seen.rows), (1, spare[1] - seen.cols))
+            for last in (False, True)
+            if more
+        ]
+        out.append(Doubt(_NEXT_FORMAT, text, tuple(others)))
     for axis, known in ((0, dims.rows), (1, dims.cols)):
         if known is None:
             out += _axis_doubts(view, axis, sides, standard)
@@ -561,7 +594,7 @@ def _axis_doubts(view: View, axis: int, sides: _Sides, standard: bool) -> list[D
                 f"the image ends at the {side} of the grid, where more {option} may follow: "
                 f"give {option}, or the carrier"
             )
-            out.append(Doubt(chance, text))
+            out.append(Doubt(chance, text, (_resized(view.seen, axis, last, 1),)))
     extra = sides.lines_to_the_middle(axis)
     if extra and not standard:
         large = low_side if getattr(sides, low_side) > getattr(sides, high_side) else high_side
@@ -569,7 +602,8 @@ def _axis_doubts(view: View, axis: int, sides: _Sides, standard: bool) -> list[D
             f"with {extra} more {option} at the {large} the grid would lie in the middle of the "
             f"image: give {option}, or the carrier"
         )
-        out.append(Doubt(_OFF_MIDDLE, text))
+        more = _resized(view.seen, axis, large == high_side, extra)
+        out.append(Doubt(_OFF_MIDDLE, text, (more,)))
     return out
 
 
@@ -581,7 +615,9 @@ def _less_doubt(view: View, axis: int, last: bool) -> Doubt:
     word, option, _, _ = _NAMES[axis]
     text = f"few spots show in the {'last' if last else 'first'} {word}: give {option}"
     return Doubt(
-        float(1 / (1 + np.exp(np.clip(speaks + 2.0, -50, 50)))), text, _resized(e, axis, last, -1)
+        float(1 / (1 + np.exp(np.clip(speaks + 2.0, -50, 50)))),
+        text,
+        (_resized(e, axis, last, -1),),
     )
 
 
@@ -607,13 +643,13 @@ def _more_doubt(view: View, axis: int, last: bool, standard: bool) -> Doubt:
     word, option, _, _ = _NAMES[axis]
     where = "after the last" if last else "before the first"
     text = f"there may be another {word} {where}, of which too little shows: give {option}"
-    return Doubt(chance / (1 + chance), text, _resized(e, axis, last, 1))
+    return Doubt(chance / (1 + chance), text, (_resized(e, axis, last, 1),))
 
 
-def _resized(e: Extent, axis: int, last: bool, by: int) -> Extent:
-    if axis == 0:
-        return Extent(e.row0 - (0 if last else by), e.row1 + (by if last else 0), e.col0, e.col1)
-    return Extent(e.row0, e.row1, e.col0 - (0 if last else by), e.col1 + (by if last else 0))
+def _resized(e: Extent, axis: int, last: bool, by: int) -> tuple[int, int, int]:
+    """The lines of one axis with `by` more at one end."""
+    low, high = (e.row0, e.row1) if axis == 0 else (e.col0, e.col1)
+    return axis, low - (0 if last else by), high + (by if last else 0)
 
 
 def _standard(rows: int, cols: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from gridwell.config.spots import row_letters, spot_name
 from gridwell.grid import decide, elements, evidence
 from gridwell.grid.decide import Dims, View
 from gridwell.grid.elements import Image
-from gridwell.grid.evidence import Cells, Template
+from gridwell.grid.evidence import Cells, Extent, Template
 from gridwell.grid.lattice import Array, Basis, Limits
 from gridwell.grid.model import Grid
 from gridwell.grid.outline import Outline, measure_outline
@@ -84,7 +85,14 @@ def detect_grid(
             return _taken(job, gray, nodes, known.basis, options)
     if gray is None:
         return job.failed("the image is blank")
-    found = search(gray, job.limits(options), options.polarity, dims, options.elements, gpu)
+    found = search(
+        gray,
+        job.limits(options),
+        dims,
+        method=options.elements,
+        polarity=options.polarity,
+        gpu=gpu,
+    )
     if found is None:
         return job.failed(decide.NOT_FOUND)
     return _judged(job, gray, found, options)
@@ -151,6 +159,7 @@ class _Job:
         margins: dict[str, float],
         steps: tuple[tuple[int, ...], tuple[int, ...]],
         origin: Array,
+        alternatives: tuple[dict[str, Any], ...] = (),
     ) -> Grid:
         rows, cols = nodes.shape[:2]
         where = self.full(nodes)
@@ -185,6 +194,7 @@ class _Job:
             margins=margins,
             orientation={"value": "A1 top left" if known else "unknown", "source": source},
             image=self.size,
+            alternatives=alternatives,
             table=table,
         )
 
@@ -242,7 +252,34 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
         margins=verdict.margins,
         steps=steps,
         origin=nodes[0, 0],
+        alternatives=tuple(_alternative(job, found, e, other) for other in verdict.alternatives)
+        if status == "ambiguous"
+        else (),
     )
+
+
+def _alternative(job: _Job, found: Found, extent: Extent, other: Extent) -> dict[str, Any]:
+    """Another grid that it could be: rows, cols, its four corners in slide pixels, in words."""
+    cols = np.array([other.col0, other.col1, other.col1, other.col0]) + found.first[0]
+    rows = np.array([other.row0, other.row0, other.row1, other.row1]) + found.first[1]
+    corners = job.full(found.lattice.predict(cols, rows))
+    sides = (
+        (extent.row0 - other.row0, "at the top", "row"),
+        (other.row1 - extent.row1, "at the bottom", "row"),
+        (extent.col0 - other.col0, "at the left", "column"),
+        (other.col1 - extent.col1, "at the right", "column"),
+    )
+    words = [
+        f"{abs(n)} {word}{'s' if abs(n) > 1 else ''} {'more' if n > 0 else 'less'} {where}"
+        for n, where, word in sides
+        if n
+    ]
+    return {
+        "rows": other.rows,
+        "cols": other.cols,
+        "corners": [[round(float(x), 3), round(float(y), 3)] for x, y in corners],
+        "what": ", ".join(words),
+    }
 
 
 def _cut(score: Array, e: Extent) -> Array:

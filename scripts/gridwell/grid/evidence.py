@@ -9,6 +9,7 @@ by a likelihood ratio, which gives the margins of every one-step shift or resize
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ _AGREEMENT = 12.0
 _LINE = 1.5
 
 Bools = npt.NDArray[np.bool_]
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -367,7 +369,7 @@ class Extent:
     def cols(self) -> int:
         return self.col1 - self.col0 + 1
 
-    def cut(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def cut(self, values: npt.NDArray[Value]) -> npt.NDArray[Value]:
         """The part of `values` (rows, cols, …) in the extent."""
         return values[self.row0 : self.row1 + 1, self.col0 : self.col1 + 1]
 

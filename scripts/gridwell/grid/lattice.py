@@ -172,7 +172,14 @@ class Lattice:
         return where
 
     def _terms(self, index: Index) -> Array:
-        return terms(index, self.centre, self.span, self.bent, self.steps_x, self.steps_y)
+        """Design matrix (n, k): constant, column, row, three quadratic terms, block steps."""
+        i, j = ((index - self.centre) / self.span).T
+        columns = [np.ones_like(i), i, j]
+        if self.bent:
+            columns += [i * i, i * j, j * j]
+        columns += [(index[:, 0] >= k).astype(float) for k in self.steps_x]
+        columns += [(index[:, 1] >= k).astype(float) for k in self.steps_y]
+        return np.column_stack(columns)
 
     @property
     def bounds(self) -> tuple[int, int, int, int]:
@@ -185,25 +192,6 @@ class Lattice:
         """Mean step from column to column and from row to row at the middle."""
         s = self.span
         return Basis(self.coef[1] / s[0], self.coef[2] / s[1])
-
-
-def terms(
-    index: Index,
-    centre: Array,
-    span: Array,
-    bent: bool,
-    steps_x: Sequence[int],
-    steps_y: Sequence[int],
-) -> Array:
-    """Design matrix (n, k): constant, column, row, three quadratic terms, block steps."""
-    i = (index[:, 0] - centre[0]) / span[0]
-    j = (index[:, 1] - centre[1]) / span[1]
-    columns = [np.ones_like(i), i, j]
-    if bent:
-        columns += [i * i, i * j, j * j]
-    columns += [(index[:, 0] >= k).astype(float) for k in steps_x]
-    columns += [(index[:, 1] >= k).astype(float) for k in steps_y]
-    return np.column_stack(columns)
 
 
 # ---------------------------------------------------------------- basis
@@ -411,9 +399,9 @@ def _moments(weight: Array, value: Array, width: float) -> tuple[Array, Array]:
     kernels = (bell, bell * t, bell * t * t)
 
     def sums(image: Array, across: int, down: int) -> Array:
-        return cv2.sepFilter2D(
-            image, cv2.CV_64F, kernels[across], kernels[down], borderType=cv2.BORDER_CONSTANT
-        )
+        x, y = kernels[across], kernels[down]
+        out = cv2.sepFilter2D(image, cv2.CV_64F, x, y, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(out, np.float64)
 
     normal = np.empty((*weight.shape, 3, 3))
     right = np.empty((*weight.shape, 3, 2))
@@ -773,7 +761,7 @@ def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tupl
                 more = 1 if g < _WIDEST_GAP else max(1, int(np.floor(g - 0.2)))
                 begins.append(new[-1] + more)
             else:
-                more = max(1, int(round(g))) if k > 1 or g > 1.6 else int(k)
+                more = max(1, round(g)) if k > 1 or g > 1.6 else int(k)
             new.append(new[-1] + more)
         lookup = dict(zip(lines.tolist(), new, strict=True))
         index[:, axis] = [lookup[int(k)] for k in patch.index[:, axis]]
@@ -864,7 +852,7 @@ def _polynomial(lattice: Lattice) -> tuple[Array, Array]:
         scale = max(4.7 * 1.2 * float(np.median(residual)), 1e-3)
         weight = np.clip(1 - (residual / scale) ** 2, 0, None) ** 2 + 1e-6
     hat = np.einsum("ij,jk,ik->i", design, np.linalg.pinv(gram), design) * weight
-    return coef, np.clip(hat, 0.0, 0.9)
+    return np.asarray(coef, np.float64), np.clip(hat, 0.0, 0.9)
 
 
 def refit(lattice: Lattice, index: Index, centres: Array) -> Lattice:

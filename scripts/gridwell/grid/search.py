@@ -90,7 +90,13 @@ class Found:
 
 
 def search(
-    image: Image, limits: Limits, polarity: str, dims: Dims, method: str, gpu: Policy
+    image: Image,
+    limits: Limits,
+    dims: Dims,
+    *,
+    method: str = "network",
+    polarity: str = "auto",
+    gpu: Policy = "allow",
 ) -> Found | None:
     """The lattice that explains the image best; None where there is none.
 
@@ -100,12 +106,12 @@ def search(
         Gray image (h, w), normalised.
     limits
         Bounds of rotation and pitch.
-    polarity
-        ``bright``, ``dark`` or ``auto``; the network sees both in any case.
     dims
         Rows and columns as far as they are known.
     method
         ``network``, with filters where it does not convince, or ``filters`` alone.
+    polarity
+        ``bright``, ``dark`` or ``auto``; the network sees both in any case.
     gpu
         Whether the network may compute on a GPU.
     """
@@ -127,7 +133,7 @@ def search(
 def _weighed(
     sets: Iterable[Candidates], limits: Limits, dims: Dims, grown: int, weighed: int
 ) -> list[Found]:
-    """Lattices of the most promising bases of several sets of candidates, held against the image."""
+    """Lattices of the most promising bases of several sets of candidates, weighed."""
     ranked = [
         (score * len(candidates.points) ** 0.15, number, candidates, basis)
         for number, candidates in enumerate(sets)
@@ -208,7 +214,7 @@ def _judged(found: Found, dims: Dims) -> Found:
     """The same with purity, likeness and quality."""
     e, cells = found.extent, found.cells
     kept = e.cut(found.hits)
-    inner = e.cut(cells.nodes).astype(np.float64)
+    inner = e.cut(cells.nodes)
     explained, within = _explained(found.candidates, inner, found.lattice.basis)
     purity = float(explained[within].mean()) if within.any() else 0.0
     likeness = float(np.median(e.cut(cells.likeness)[kept])) if kept.any() else 0.0
@@ -274,13 +280,13 @@ def _explained(candidates: Candidates, inner: Array, basis: Basis) -> tuple[Bool
 def _polished(image: Image, found: Found) -> Found:
     """Fit the lattice to the centres measured on the image, and look once more around it."""
     e, nodes = found.extent, found.cells.nodes
-    core = e.cut(nodes)[e.cut(found.hits)].astype(np.float64)
+    core = e.cut(nodes)[e.cut(found.hits)]
     basis = found.lattice.basis
     spot = evidence.template(image, core, basis, polarity_of(image, found))
     fine = evidence.weigh(image, nodes, basis, spot)
     found = _refitted(found, fine)
     if found.candidates.surface is not image:
-        between = e.cut(nodes).astype(np.float64) + 0.5 * basis.u + 0.5 * basis.v
+        between = e.cut(nodes) + 0.5 * basis.u + 0.5 * basis.v
         found = _widened(found, fine, evidence.weigh(image, between, basis, spot, coarse=True))
     return replace(found, beside=_beside(found))
 
@@ -311,7 +317,7 @@ def _widened(found: Found, fine: Cells, between: Cells) -> Found:
     often it shows by accident is told by the places between the spots.
     """
     e = found.extent
-    hits = e.cut(found.hits).astype(bool)
+    hits = e.cut(found.hits)
     inner = e.cut(fine.likeness)[hits]
     least = max(0.5 * float(np.percentile(between.likeness, 95) + np.percentile(inner, 25)), _ALIKE)
     shows = (fine.likeness > least) & (fine.contrast > _FAINTEST) & fine.inside
@@ -324,13 +330,13 @@ def _widened(found: Found, fine: Cells, between: Cells) -> Found:
         if lines[f"outer_{best}"] < _CLEAR:
             break
         e = evidence.moved(e, best, inward=False)
-        at = {
-            "first_row": np.s_[e.row0, e.col0 : e.col1 + 1],
-            "last_row": np.s_[e.row1, e.col0 : e.col1 + 1],
-            "first_col": np.s_[e.row0 : e.row1 + 1, e.col0],
-            "last_col": np.s_[e.row0 : e.row1 + 1, e.col1],
-        }[best]
-        score[at] = np.maximum(score[at], np.where(shows[at], found.threshold, 0.0))
+        added = np.zeros_like(shows)
+        line = {"first_row": e.row0, "last_row": e.row1, "first_col": e.col0, "last_col": e.col1}
+        if "row" in best:
+            added[line[best], e.col0 : e.col1 + 1] = True
+        else:
+            added[e.row0 : e.row1 + 1, line[best]] = True
+        score = np.where(added & shows, np.maximum(score, found.threshold), score)
     if e == found.extent:
         return found
     cells = replace(found.cells, likeness=score, contrast=np.ones_like(score))
