@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from pathlib import Path
 
 from gridwell.learn.evaluate import NEAR, THRESHOLD, Score, table
@@ -108,7 +109,13 @@ def card(
         *([_REAL, table(known)] if known else []),
         _LIMITS,
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(_wrapped(part) for part in parts) + "\n"
+
+
+def _wrapped(part: str) -> str:
+    """Break the lines of a part's paragraphs; headings, lists and tables stay."""
+    paragraphs = part.split("\n\n")
+    return "\n\n".join(p if p[0] in "#-|" else textwrap.fill(p, 100) for p in paragraphs)
 
 
 def _hash(content: bytes) -> str:
