@@ -19,6 +19,8 @@ _THRESHOLD = 0.3
 # Robust standard deviations by which a spot stands out among empty positions, and how many must.
 _FAR = 8.0
 _FEWEST = 3
+# Contrast, in that of the typical spot, from which something is no spot like the others.
+_GLARING = 3.0
 # Samples across a mean cell, and cells that are enough for one.
 _SIDE = 31
 _MOST = 600
@@ -58,6 +60,14 @@ class Look:
     def hits(self) -> Bools:
         """Positions that show a spot, (rows, cols)."""
         return (self.cells.score >= self.threshold) & self.cells.inside
+
+    def usual(self, cells: Cells) -> Array:
+        """Score of cells that are spots like the others, 0 for the rest.
+
+        The rim of a plate and glare look like spots here and there, but much brighter.
+        """
+        like = (cells.score >= self.threshold) & cells.inside & (cells.contrast < _GLARING)
+        return np.where(like, cells.score, 0.0)
 
 
 def look(

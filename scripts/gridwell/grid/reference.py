@@ -31,6 +31,7 @@ _COARSE = 8.0
 _ANGLE_STEP = 0.3
 _TRIED = 4
 _ROUNDS = 5
+_STEPS = 3
 # Part of the positions that must show a spot for the grid to be that of the image.
 _SHOWN = 0.3
 # Part of those that may be matched by what lies between the positions.
@@ -97,6 +98,8 @@ def refit(
         key=lambda fit: fit.worth,
         default=None,
     )
+    if best is not None and not known.placed:
+        best = _stepped(gray, best, known, options.polarity)
     if best is None or best.seen is None:
         return replace(blank, reason=f"no spots show where the grid of slide {name} could lie")
     grid = _judged(gray, best, reference, name, blank=blank, scale=scale, options=options)
@@ -283,7 +286,7 @@ class _Fit:
         """How well the image confirms the pose."""
         if self.seen is None:
             return 0.0
-        return float((self.seen.cells.score * self.seen.hits).sum())
+        return float(self.seen.usual(self.seen.cells).sum())
 
 
 def _fine(image: Image, pose: _Pose, known: _Pose, polarity: str) -> _Fit:
@@ -298,6 +301,34 @@ def _fine(image: Image, pose: _Pose, known: _Pose, polarity: str) -> _Fit:
         pose = _onto(pose, seen.centres[trusted], trusted, known)
         seen = look(image, pose.nodes, pose.basis, polarity=polarity)
     return _Fit(pose, seen)
+
+
+def _stepped(image: Image, fit: _Fit, known: _Pose, polarity: str) -> _Fit:
+    """Move a fit by whole rows and columns to where more spots show.
+
+    The steps of a lattice look alike to a correlation; what is bright beside it decides there.
+    """
+    for _ in range(_ROUNDS):
+        if fit.seen is None:
+            break
+        rows, cols = fit.pose.shape.shape[:2]
+        basis = fit.pose.basis
+        cells = evidence.weigh(image, _ringed(fit.pose.nodes, basis, _STEPS), basis, fit.seen.spot)
+        value = fit.seen.usual(cells)
+        steps = {
+            (i, j): float(value[i + _STEPS :, j + _STEPS :][:rows, :cols].sum())
+            for i in range(-_STEPS, _STEPS + 1)
+            for j in range(-_STEPS, _STEPS + 1)
+        }
+        i, j = max(steps, key=lambda step: (round(steps[step], 6), -abs(step[0]) - abs(step[1])))
+        if (i, j) == (0, 0):
+            break
+        pivot = fit.pose.pivot + i * basis.v + j * basis.u
+        other = _fine(image, fit.pose.moved(pivot, fit.pose.turn), known, polarity)
+        if other.worth <= fit.worth:
+            break
+        fit = other
+    return fit
 
 
 def _onto(pose: _Pose, centres: Array, which: npt.NDArray[np.bool_], known: _Pose) -> _Pose:
@@ -373,9 +404,9 @@ def _neighbours(
     """Margins of every one-step change, and the doubts they raise."""
     pose, seen = fit.pose, fit.seen
     assert seen is not None
-    nodes = _ringed(pose.nodes, pose.basis)
+    nodes = _ringed(pose.nodes, pose.basis, 1)
     cells = evidence.weigh(image, nodes, pose.basis, seen.spot)
-    hits = (cells.score >= seen.threshold) & cells.inside
+    hits = seen.usual(cells) > 0
     odds = Odds(float(np.clip(shown, 0.35, 0.97)), float(np.clip(between, 0.01, 0.3)))
     extent = Extent(1, nodes.shape[0] - 2, 1, nodes.shape[1] - 2)
     lines = evidence.line_evidence(hits, cells.inside, extent, odds)
@@ -391,10 +422,12 @@ def _neighbours(
     return margins, doubts
 
 
-def _ringed(nodes: Array, basis: Basis) -> Array:
-    """Nodes with one more line on each side, spaced as within a block."""
-    tall = np.concatenate([nodes[:1] - basis.v, nodes, nodes[-1:] + basis.v])
-    return np.concatenate([tall[:, :1] - basis.u, tall, tall[:, -1:] + basis.u], axis=1)
+def _ringed(nodes: Array, basis: Basis, lines: int) -> Array:
+    """Nodes with so many more lines on each side, spaced as within a block."""
+    for _ in range(lines):
+        tall = np.concatenate([nodes[:1] - basis.v, nodes, nodes[-1:] + basis.v])
+        nodes = np.concatenate([tall[:, :1] - basis.u, tall, tall[:, -1:] + basis.u], axis=1)
+    return nodes
 
 
 def _on_slide(

@@ -76,6 +76,16 @@ def _drawn(made: Scene, rng: np.random.Generator) -> Any:
     return noisy.astype(np.uint16)
 
 
+def test_a_glaring_rim_is_no_row_of_spots(reference):
+    made = render(8, 12, missing=0.15, margin=2.5, seed=6)
+    image = made.image.copy()
+    y = int(made.centres[0, 0, 1] - 30)
+    image[y - 8 : y + 8, 10:-10] = 60000
+    grid = fit(replace(made, image=image), reference)
+    assert grid.status == "override", grid.reason
+    assert farthest(grid, made) < 1
+
+
 def test_pixels_of_another_size(reference):
     made = render(8, 12, pitch=20.0, angle=2)
     there = replace(reference, pixel_size_um=2.0)
