@@ -149,4 +149,4 @@ def test_limits_keep_to_what_is_known() -> None:
     points = rectangle(8, 12, (30, 30), 30).reshape(-1, 2)
     assert find_bases(points, Limits(angle=0, tolerance=10)) == []
     assert find_bases(points, Limits(angle=28, tolerance=5, pitch=(30, 30)))
-    assert find_bases(points, Limits(pitch=(75, 75))) == []
+    assert find_bases(points, Limits(pitch=(52, 52))) == []
