@@ -124,7 +124,8 @@ def problems_of(
             remedy=remedy,
             row=row,
             column=".".join(key for key in location if isinstance(key, str)) or None,
-            value=short(details["input"]) if details["type"] != "missing" else None,
+            # What is wrong with a whole file is not shown as all that stands in it.
+            value=short(details["input"]) if location and details["type"] != "missing" else None,
         )
         found.append((location, problem))
     return found

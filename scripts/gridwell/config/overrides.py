@@ -451,8 +451,8 @@ def _misfits(override: GridOverride, points: _Points, lines: Lines) -> list[Cont
     return [
         Contradiction(
             (given[0],),
-            f"{'do' if len(given) > 1 else 'does'} not fit the clicked spots: with {named} as "
-            f"given they lie up to {off.max():.0f} px off the grid",
+            f"does not fit the clicked spots: with {named} as given they lie up to "
+            f"{off.max():.0f} px off the grid",
             f"Leave {named} out, or correct the spots",
             getattr(override, given[0]),
         )
