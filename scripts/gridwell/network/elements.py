@@ -93,6 +93,11 @@ class ElementNetwork:
             Whether to compute on a GPU. On a CPU one thread computes, which is fast enough:
             the sums of several would differ in their last bits with the number of threads.
 
+        Returns
+        -------
+        Maps of the sizes with longer sides of 1024, 512, 256 and 128 pixels, but of those that
+        enlarge the image at most twice; none of an image below 64 pixels.
+
         Raises
         ------
         InputError

@@ -95,6 +95,19 @@ def test_maps_cover_the_image_and_no_more(network):
             assert 0 <= length * shown.scale - size < shown.scale
 
 
+@pytest.mark.parametrize("shape", [(20, 3000), (3000, 20), (64, 64), (97, 131)])
+def test_odd_shapes_and_blank_images_have_maps(network, shape):
+    for image in (np.zeros(shape, np.float32), np.full(shape, 0.5, np.float32)):
+        maps = network.maps(image, "forbid")
+        assert maps
+        assert all(np.isfinite(m.centre).all() and np.isfinite(m.foreground).all() for m in maps)
+        assert not any(len(peaks(m.centre)) for m in maps)
+
+
+def test_an_image_too_small_to_show_a_grid_has_no_maps(network):
+    assert network.maps(np.zeros((40, 60), np.float32), "forbid") == []
+
+
 def test_number_of_threads_changes_no_bit(network):
     image, _ = spots()
     before = torch.get_num_threads()
