@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gridwell.config.errors import InputError
 from gridwell.config.models import Carrier, Channel, GridOptions, GridOverride, Role, TileOptions
 from gridwell.grid.model import is_settled, settled_frame
 from gridwell.grid.slide import detect_on_slide
 from gridwell.images.ingest import ingest_slide
-from gridwell.images.slide import write_slide
+from gridwell.images.slide import open_slide, write_slide
+from gridwell.images.spots import crop_spots, open_spots
 from gridwell.phantom.options import PhantomOptions
 from gridwell.phantom.slide import simulate_slide
 
@@ -74,3 +77,26 @@ def test_an_override_that_contradicts_itself_names_its_file(slide, tmp_path):
         detect_on_slide(slide, "light", out_dir=tmp_path, options=GridOptions(), override=override)
     assert {problem.file for problem in wrong.value.problems} == {"config/overrides/S1.yaml"}
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("corner", "spot", "turns"),
+    [("A1 bottom right", "D6", 2), ("A1 top right", "A6", 1), ("A1 bottom left", "D1", 3)],
+)
+def test_spots_of_a_turned_carrier_are_cut_upright(slide, tmp_path, corner, spot, turns):
+    """The first spot is another one of the image, and its crop is turned with the carrier."""
+    crops = {}
+    for name, override in (("plain", None), ("turned", GridOverride(orientation=corner))):
+        grid = detect_on_slide(
+            slide, "light", out_dir=tmp_path / name, options=GridOptions(), override=override
+        )
+        frame = settled_frame(grid, "S1", None)
+        square = replace(frame, width=100.0, height=100.0)
+        crop_spots(open_slide(slide), tmp_path / f"{name}.zarr", grid=square, margin=0.1, threads=1)
+        stack = open_spots(tmp_path / f"{name}.zarr")
+        crops[name] = dict(
+            zip(square.spots, stack.read("light", 0, len(square.spots)), strict=True)
+        )
+    image, upright = crops["plain"][spot].astype(float), crops["turned"]["A1"].astype(float)
+    turned_back = np.rot90(image, turns)  # counter-clockwise, as the carrier was turned clockwise
+    assert np.corrcoef(turned_back.ravel(), upright.ravel())[0, 1] > 0.99
