@@ -60,15 +60,17 @@ def main() -> int:
         "curves": lambda: curve_cases(max(options.images // 20, 2)),
         "real": lambda: real_cases(shared / "data/grids", options.out / "real"),
     }
-    silent = 0
+    tables = {}
     for part in options.parts:
         if part == "peers":
             show_peers(options)
             continue
-        table = run(work[part](), options.workers)
-        save(table, options.out / f"{part}.csv")
-        print(f"\n## {part}\n\n{SUMMARY[part](table)}", flush=True)
-        silent += int(table["silent"].sum())
+        tables[part] = run(work[part](), options.workers)
+        save(tables[part], options.out / f"{part}.csv")
+        print(f"\n## {part}\n\n{SUMMARY[part](tables[part])}", flush=True)
+    if {"levels", "negatives"} <= tables.keys():
+        print(f"\n## confidence\n\n{confidence_summary(tables)}")
+    silent = sum(int(table["silent"].sum()) for table in tables.values())
     print(f"\n{silent} silent errors")
     return int(silent > 0)
 
@@ -313,15 +315,26 @@ def measure_real(real: grid_real.Real, out: Path) -> dict:
 def levels_summary(table: pd.DataFrame) -> str:
     rows = [_level_row(level, part) for level, part in table.groupby("level")]
     errors = [_error_row(level, part) for level, part in table.groupby("level")]
-    identifiable = table[table["identifiable"]]
     return "\n\n".join(
         [
             markdown(rows),
             f"Errors where the grid is right and has {LARGE} positions or more, medians "
             "(sizes of all right grids):",
             markdown(errors),
-            "Risk against coverage of `confidence` (identifiable carriers):",
-            markdown(grid_scores.risk_by_confidence(identifiable)),
+        ]
+    )
+
+
+def confidence_summary(tables: dict[str, pd.DataFrame]) -> str:
+    """Weigh risk against coverage: of all images, and of those that a person could tell."""
+    levels, negatives = tables["levels"], tables["negatives"].assign(right=False)
+    told = levels[levels["identifiable"]]
+    return "\n\n".join(
+        [
+            "All carriers and negatives:",
+            markdown(grid_scores.risk_by_confidence(pd.concat([levels, negatives]))),
+            "Without the carriers that cannot be identified:",
+            markdown(grid_scores.risk_by_confidence(pd.concat([told, negatives]))),
         ]
     )
 
