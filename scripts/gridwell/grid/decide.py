@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.stats import poisson
 
 from gridwell.config.models import Carrier, GridOptions, GridOverride
 from gridwell.grid import evidence
@@ -30,9 +31,13 @@ _OFF_MIDDLE = 0.6  # … it would lie in the middle of the image with a few more
 _CUT = 0.6  # … the image ends right at the grid, on one side only
 _BORDER = 0.01  # … the image ends before the next line
 _HOLLOW = 0.3  # … a line inside is empty, so that outer ones may be
+_STRAYS = 0.3  # … single spots lie on the lattice just outside it
 _BESIDE = 0.5  # … spots beside it form a lattice of their own
 # Pitches between a grid and the image's border that may hide a line.
 _NARROW = 0.62
+# Lines beyond an outer one in which single spots are looked for; chance of that many by accident.
+_BEYOND = 3
+_BY_ACCIDENT = 0.02
 # Odds, before looking, of one more line on a side: of any format, of one more common than it.
 _ONE_MORE = 0.5
 _ONE_MORE_COMMON = 0.03
@@ -595,6 +600,7 @@ def _axis_doubts(view: View, axis: int, sides: _Sides, standard: bool) -> list[D
                 f"give {option}, or the carrier"
             )
             out.append(Doubt(chance, text, (_resized(view.seen, axis, last, 1),)))
+        out += _outer_doubts(view, axis, last)
     extra = sides.lines_to_the_middle(axis)
     if extra and not standard:
         large = low_side if getattr(sides, low_side) > getattr(sides, high_side) else high_side
@@ -644,6 +650,28 @@ def _more_doubt(view: View, axis: int, last: bool, standard: bool) -> Doubt:
     where = "after the last" if last else "before the first"
     text = f"there may be another {word} {where}, of which too little shows: give {option}"
     return Doubt(chance / (1 + chance), text, (_resized(e, axis, last, 1),))
+
+
+def _outer_doubts(view: View, axis: int, last: bool) -> list[Doubt]:
+    """Single spots on the lattice beyond an outer line, more than accident explains."""
+    e = view.seen
+    hits, inside = (
+        (view.hits, view.cells.inside) if axis == 0 else (view.hits.T, view.cells.inside.T)
+    )
+    low, high, first, end = (
+        (e.row0, e.row1, e.col0, e.col1) if axis == 0 else (e.col0, e.col1, e.row0, e.row1)
+    )
+    beyond = slice(high + 1, high + 1 + _BEYOND) if last else slice(max(low - _BEYOND, 0), low)
+    shown = int(hits[beyond, first : end + 1].sum())
+    places = int(inside[beyond, first : end + 1].sum())
+    if not shown or poisson.sf(shown - 1, view.odds.accident * places) > _BY_ACCIDENT:
+        return []
+    word, option, low_side, high_side = _NAMES[axis]
+    text = (
+        f"{shown} spots show beyond the {'last' if last else 'first'} {word}, at the "
+        f"{high_side if last else low_side}: give {option}, or the carrier"
+    )
+    return [Doubt(_STRAYS, text, (_resized(e, axis, last, 1),))]
 
 
 def _resized(e: Extent, axis: int, last: bool, by: int) -> tuple[int, int, int]:

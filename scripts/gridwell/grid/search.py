@@ -35,10 +35,11 @@ _CONVINCING = 0.3
 _HALF = 0.3
 _OTHER_SIZE = 0.5
 # Least likeness and contrast, as fractions of the typical spot's, of a spot in a line that only
-# the image shows; nats from which such a line is part of the grid.
+# the image shows; nats and spots from which such a line is part of the grid.
 _ALIKE = 0.75
 _FAINTEST = 0.15
-_CLEAR = 6.0
+_CLEAR = 8.0
+_ENOUGH = 8
 
 
 @dataclass(frozen=True)
@@ -329,7 +330,10 @@ def _widened(found: Found, fine: Cells, between: Cells) -> Found:
         best = max(evidence.SIDES, key=lambda side: lines[f"outer_{side}"])
         if lines[f"outer_{best}"] < _CLEAR:
             break
-        e = evidence.moved(e, best, inward=False)
+        wider = evidence.moved(e, best, inward=False)
+        if wider.cut(shows).sum() - e.cut(shows).sum() < _ENOUGH:
+            break
+        e = wider
         added = np.zeros_like(shows)
         line = {"first_row": e.row0, "last_row": e.row1, "first_col": e.col0, "last_col": e.col1}
         if "row" in best:
