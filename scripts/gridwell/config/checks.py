@@ -18,7 +18,7 @@ from gridwell.config.explain import suggest
 from gridwell.config.layouts import ParsedLayout, unit_family
 from gridwell.config.metric import Metric, parse_metric
 from gridwell.config.models import Assay, Carrier, Channel, Config, GridOverride, Role, Slide
-from gridwell.config.overrides import settle
+from gridwell.config.overrides import settle, with_orientation
 from gridwell.config.spots import parse_spot, row_letters, spot_name
 
 # results/<slide> stands beside results/screen.
@@ -224,7 +224,8 @@ def _check_override(draft: Draft, slide: Slide, grid: GridOverride) -> None:
     _check_spacing(carrier, grid, slide, wrong)
     _check_same_as(draft, slide, grid, wrong)
     extent, by = _extent(draft, slide)
-    said = settle(grid, extent=extent)
+    option = draft.config.grid.orientation if draft.config else None
+    said = settle(with_orientation(grid, option) or grid, extent=extent)
     told = {contradiction.keys for contradiction in said.wrong}
     for found in said.wrong:
         wrong(found.keys, found.reason, found.remedy + ".", found.value)

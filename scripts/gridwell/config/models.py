@@ -62,6 +62,10 @@ Unit = Literal["M", "mM", "uM", "nM", "pM", "ug/mL", "%"]
 """Units of a concentration."""
 
 
+Corner = Literal["A1 top left", "A1 top right", "A1 bottom left", "A1 bottom right"]
+"""Corner of the image that spot A1 is in; the carrier is turned, never mirrored."""
+
+
 class Options(BaseModel):
     """Base of all sections: unknown keys are mistakes, values are fixed once read."""
 
@@ -119,7 +123,8 @@ class GridOptions(Options):
     )
     polarity: Literal["auto", "bright", "dark"] = Field(
         default="auto",
-        description="For the filters: whether spots are brighter or darker than what lies between them.",
+        description="For the filters: whether spots are brighter or darker than what lies between "
+        "them.",
     )
     rows: Annotated[int, Field(ge=1, le=512)] | None = Field(
         default=None, description="Rows of the grid, for slides without a carrier; empty: infer."
@@ -130,6 +135,11 @@ class GridOptions(Options):
     )
     max_angle: Annotated[float, Field(ge=0, le=45)] = Field(
         default=45.0, description="Largest rotation of the grid to expect, in degrees."
+    )
+    orientation: Corner | None = Field(
+        default=None,
+        description="Where A1 is in the images of this study as they stand, where a slide's "
+        "override does not say: for slides that are always scanned on their side or upside down.",
     )
     max_side: Annotated[int, Field(ge=256, le=8192)] = Field(
         default=2048,
@@ -471,10 +481,6 @@ def _check_spot_of(name: str, rows: int, cols: int) -> None:
         raise PydanticCustomError("spot", "names an empty spot that is no spot") from error
     if row >= rows or col >= cols:
         raise PydanticCustomError("spot", "names an empty spot that lies outside its grid")
-
-
-Corner = Literal["A1 top left", "A1 top right", "A1 bottom left", "A1 bottom right"]
-"""Corner of the image that spot A1 is in; the carrier is turned, never mirrored."""
 
 
 class GridOverride(Options):

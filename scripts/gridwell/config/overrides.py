@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from gridwell.config.errors import InputError
 from gridwell.config.explain import problems_of
-from gridwell.config.models import GridOverride
+from gridwell.config.models import Corner, GridOverride
 from gridwell.config.spots import parse_spot
 from gridwell.config.yamls import Document, read_yaml
 
@@ -494,6 +494,21 @@ def _turn(
     reason = f"does not fit the clicked spots, which show {CORNERS[quarter(angle)]}"
     remedy = "Leave orientation out, or correct the spots"
     return named, [Contradiction(("orientation",), reason, remedy, override.orientation)]
+
+
+def with_orientation(override: GridOverride | None, corner: Corner | None) -> GridOverride | None:
+    """Add the study's orientation to an override that says nothing of its own.
+
+    Two clicked spots or more show the orientation, and a grid that is taken from another slide
+    brings its own.
+    """
+    if corner is None:
+        return override
+    if override is None:
+        return GridOverride(orientation=corner)
+    if override.orientation or override.same_as or len(override.corners or {}) > 1:
+        return override
+    return override.model_copy(update={"orientation": corner})
 
 
 def quarter(angle: float) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import Carrier, GridOptions, GridOverride
-from gridwell.config.overrides import CORNERS, Said, likely_angle, settle
+from gridwell.config.overrides import CORNERS, Said, likely_angle, settle, with_orientation
 from gridwell.config.spots import spot_name
 from gridwell.grid import orientation
 from gridwell.grid.decide import dims
@@ -71,6 +71,8 @@ def find_grid(
     InputError
         If the override contradicts itself.
     """
+    of_study = override is None or override.orientation is None
+    override = with_orientation(override, options.orientation)
     job = _Job(image, scale, size, options, carrier, carrier_name, override, pixel_size_um)
     said = job.said()
     if override is not None and override.same_as is not None:
@@ -96,6 +98,9 @@ def find_grid(
             grid = _of_another_size(free, pitch_um, pixel_size_um) or grid
     if override is not None:
         grid = honour(grid, override)
+        if of_study and override.orientation is not None and grid.rows:
+            said_by = {"source": "options", "reason": "grid.orientation of the study"}
+            grid = replace(grid, orientation=grid.orientation | said_by)
     return with_doubts(replace(grid, pixel_size_um=pixel_size_um))
 
 

@@ -585,6 +585,16 @@ def test_grids_taken_from_each_other(root, write):
     ]
 
 
+def test_an_override_against_the_orientation_of_the_study(root, write):
+    spoil(root, CONFIG, 1, "grid:\n  orientation: A1 top right\nstudy: A test")
+    write(OVERRIDE, "angle: 2\n")
+    (problem,) = problems_of(root).problems
+    assert (problem.file, problem.column) == (OVERRIDE, "angle")
+    assert "about 90" in problem.remedy
+    write(OVERRIDE, "angle: 2\norientation: A1 top left\n")
+    assert load_study(root).config.grid.orientation == "A1 top right"
+
+
 def test_a_chosen_slide_needs_the_grid_that_it_shares(root, write):
     write("config/overrides/S03.yaml", "same_as: S02\n")
     (problem,) = problems_of(root, {"slides": "S03"}).problems

@@ -181,6 +181,20 @@ def test_doubtful_positions_are_flagged(made):
     assert not any("doubtful" in words for words in flags[4:])
 
 
+def test_a_study_may_say_where_a1_is(made):
+    carrier = Carrier(title="x", rows=12, cols=8)
+    options = GridOptions(orientation="A1 top right")
+    grid = find(made, carrier=carrier, options=options)
+    assert grid.status in {"ok", "override"}, grid.reason
+    assert (grid.rows, grid.orientation["source"]) == (12, "options")
+    assert grid.nodes[0, 0] == pytest.approx(made.centres[0, 11], abs=0.5)
+    own = GridOverride(orientation="A1 bottom left")
+    grid = find(made, carrier=carrier, options=options, override=own)
+    assert (grid.orientation["value"], grid.orientation["source"]) == ("A1 bottom left", "override")
+    with pytest.raises(InputError, match="it is about 90"):
+        find(made, carrier=carrier, options=options, override=GridOverride(angle=3))
+
+
 def test_blank_images_fail_with_the_reason():
     grid = find(Scene(np.zeros((300, 400), np.uint16), np.zeros((0, 0, 2)), np.zeros((0, 0), bool)))
     assert (grid.status, grid.rows) == ("failed", 0)
