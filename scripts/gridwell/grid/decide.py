@@ -35,6 +35,8 @@ _STRAYS = 0.3  # … single spots lie on the lattice just outside it
 _BESIDE = 0.5  # … spots beside it form a lattice of their own
 # Pitches between a grid and the image's border that may hide a line.
 _NARROW = 0.62
+# Filled part from which a line in a gap is more than strays.
+_SPARSE = 0.12
 # Lines beyond an outer one in which single spots are looked for; chance of that many by accident.
 _BEYOND = 3
 _BY_ACCIDENT = 0.02
@@ -115,10 +117,14 @@ class View:
     spot, rms, purity, alike
         Template, scatter around the nodes (pitches), part of the candidates explained, likeness
         of every second spot to the others.
+    gain
+        How much better than chance the lattice explains the candidates, in nats.
     rival
         Quality of the best other lattice as a fraction of this one's.
     beside
         Spots off the grid that form a lattice of their own.
+    sparse
+        Filled part of a line that was taken for strays in a gap between blocks.
     steps
         Columns and rows that begin a block, in the indices of the cells.
     image_shape
@@ -134,8 +140,10 @@ class View:
     rms: float
     purity: float
     alike: float
+    gain: float
     rival: float
     beside: int
+    sparse: float
     steps: tuple[tuple[int, ...], tuple[int, ...]]
     image_shape: tuple[int, ...]
 
@@ -261,6 +269,8 @@ def traits(view: View) -> dict[str, float]:
         "alike": float(np.clip(view.alike, 0, 1)),
         "isolation": float(np.clip(view.spot.isolation, 0, 1)),
         "count": float(np.clip(np.log(max(inner.sum(), 1) / 4) / np.log(25), 0, 1)),
+        "gain": float(np.clip(np.log(max(view.gain, 1.0)) / np.log(1000), 0, 1)),
+        "gain each": float(np.clip(view.gain / max(inner.sum(), 1) / 6, 0, 1)),
         "rival": float(np.clip(1 - view.rival, 0, 1)),
     }
 
@@ -276,6 +286,8 @@ _WEIGHTS = {
     "alike": 2.0,
     "isolation": 1.0,
     "count": 2.0,
+    "gain": 2.0,
+    "gain each": 1.0,
     "rival": 1.0,
 }
 
@@ -306,6 +318,9 @@ def _fit_doubts(view: View) -> list[Doubt]:
     if view.beside >= max(4, 0.06 * view.inner.sum()):
         text = f"{view.beside} spots show beside the grid: give rows and cols, or the carrier"
         out.append(Doubt(_BESIDE, text))
+    if view.sparse > _SPARSE:
+        text = "a sparse line lies in a gap between blocks: give rows and cols, or the carrier"
+        out.append(Doubt(_STRAYS, text))
     return out
 
 

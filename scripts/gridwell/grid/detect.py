@@ -210,8 +210,10 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
         rms=found.lattice.rms,
         purity=found.purity,
         alike=found.alike,
+        gain=found.lattice.gain,
         rival=found.rival,
         beside=found.beside,
+        sparse=found.lattice.sparse,
         steps=_local_steps(found),
         image_shape=gray.shape,
     )

@@ -136,6 +136,8 @@ class Lattice:
         Distance of the members from their nodes, root mean square in pitches.
     gain
         How much better than chance the lattice explains all candidates, in nats.
+    sparse
+        Largest filled part of a line that was taken for strays in a gap between blocks.
     """
 
     index: Index
@@ -150,6 +152,7 @@ class Lattice:
     steps_y: tuple[int, ...] = ()
     rms: float = 0.0
     gain: float = 0.0
+    sparse: float = 0.0
     offset_x: dict[int, Array] = field(default_factory=dict)
     offset_y: dict[int, Array] = field(default_factory=dict)
 
@@ -721,8 +724,14 @@ def _gaps(points: Array, index: Index, member: Index, axis: int) -> tuple[Index,
     return lines, out, np.sqrt(error[1:] + error[:-1])
 
 
-def _without_thin(points: Array, patch: _Patch) -> _Patch:
-    """Drop lines of a few strays that stand in a gap: sparse between lines that are not."""
+def _without_thin(points: Array, patch: _Patch) -> tuple[_Patch, float]:
+    """Drop lines of a few strays that stand in a gap: sparse between lines that are not.
+
+    Returns
+    -------
+    The patch without them, and the largest filled part of one of them.
+    """
+    sparse = 0.0
     for axis in (0, 1):
         lines, gap, _ = _gaps(points, patch.index, patch.member, axis)
         count = np.array([(patch.index[:, axis] == line).sum() for line in lines])
@@ -733,14 +742,14 @@ def _without_thin(points: Array, patch: _Patch) -> _Patch:
             apart = max(off[n - 1], off[n]) > 0.12
             if count[n] < (0.4 if apart else 0.15) * beside:
                 thin.append(line)
+                sparse = max(sparse, count[n] / (np.ptp(patch.index[:, 1 - axis]) + 1))
         keep = ~np.isin(patch.index[:, axis], thin)
         patch = _Patch(patch.index[keep], patch.member[keep])
-    return patch
+    return patch, sparse
 
 
 def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tuple[int, ...]]:
     """Number the lines anew where gaps are no whole pitches, and say which begin a block."""
-    patch = _without_thin(points, patch)
     index = patch.index.copy()
     steps: list[tuple[int, ...]] = []
     for axis in (0, 1):
@@ -858,7 +867,7 @@ def _polynomial(lattice: Lattice) -> tuple[Array, Array]:
 def refit(lattice: Lattice, index: Index, centres: Array) -> Lattice:
     """The same lattice through measured centres (n, 2) of spots with known indices (n, 2)."""
     again = fit(centres, np.arange(len(centres)), index, lattice.steps_x, lattice.steps_y)
-    return replace(again, gain=lattice.gain)
+    return replace(again, gain=lattice.gain, sparse=lattice.sparse)
 
 
 def with_offsets(lattice: Lattice) -> Lattice:
@@ -897,13 +906,15 @@ def build(points: Array, basis: Basis) -> Lattice | None:
     patches = _patches(points, tree, basis)
     if not patches:
         return None
-    patch, steps_x, steps_y = _parted(points, _joined(points, patches, basis))
+    joined, sparse = _without_thin(points, _joined(points, patches, basis))
+    patch, steps_x, steps_y = _parted(points, joined)
     if min(np.ptp(patch.index, axis=0)) == 0:
         return None
     lattice = fit(points, patch.member, patch.index, steps_x, steps_y)
     lattice = _filled(points, tree, lattice)
     gain = _gain(points, lattice)
-    return replace(lattice, gain=gain * (_HALF if _is_half(lattice.index) else 1.0))
+    gain *= _HALF if _is_half(lattice.index) else 1.0
+    return replace(lattice, gain=gain, sparse=sparse)
 
 
 def _is_half(index: Index) -> bool:
