@@ -636,7 +636,7 @@ def _less_doubt(view: View, axis: int, last: bool) -> Doubt:
     word, option, _, _ = _NAMES[axis]
     text = f"few spots show in the {'last' if last else 'first'} {word}: give {option}"
     return Doubt(
-        float(1 / (1 + np.exp(np.clip(speaks + 2.0, -50, 50)))),
+        float(1 / (1 + np.exp(np.clip(speaks, -50, 50)))),
         text,
         (_resized(e, axis, last, -1),),
     )

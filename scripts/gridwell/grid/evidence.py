@@ -31,7 +31,7 @@ SIDES = ("first_row", "last_row", "first_col", "last_col")
 # Usual agreement of lines; see Odds.
 _AGREEMENT = 12.0
 # Nats that a line needs to be part of the grid: most places have no line.
-_LINE = 1.5
+_LINE = 2.5
 
 Bools = npt.NDArray[np.bool_]
 Value = TypeVar("Value", bound=np.generic)
@@ -336,6 +336,12 @@ class Odds:
     @classmethod
     def seen(cls, hits: Bools, inside: Bools, accident: float) -> Odds:
         """Chances as the positions (rows, cols) of a grid show them."""
+        # The outermost lines are what is to be judged: they are no evidence of how lines are.
+        core = np.s_[
+            1 if hits.shape[0] > 3 else 0 : -1 if hits.shape[0] > 3 else None,
+            1 if hits.shape[1] > 3 else 0 : -1 if hits.shape[1] > 3 else None,
+        ]
+        hits, inside = hits[core], inside[core]
         rate = float(np.clip(hits.sum() / max(inside.sum(), 1), 0.3, 0.97))
         agreement = tuple(_agreement(hits, inside, axis, rate) for axis in (0, 1))
         return cls(rate, accident, (agreement[0], agreement[1]))

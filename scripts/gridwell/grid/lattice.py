@@ -41,6 +41,8 @@ _WIDTHS = (np.inf, 5.0, 2.8, 1.6)
 _BLOCK_STEP = (0.08, 0.14)
 _WIDEST_GAP = 3.3
 _WIDEST_JUMP = 30.0
+# Gaps of about one width differ by less, in pitches.
+_ALIKE = 0.25
 _MOST_LINES = 140
 # What is left of the gain of a lattice of which every second line is empty.
 _HALF = 0.4
@@ -754,28 +756,49 @@ def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tupl
     steps: list[tuple[int, ...]] = []
     for axis in (0, 1):
         lines, gap, error = _gaps(points, patch.index, patch.member, axis)
-        jump = np.diff(lines)
         if len(gap) and not (gap.min() > 0.3 and gap.max() < _WIDEST_JUMP):
             return patch, (), ()
-        usual = np.abs(gap - 1)[jump == 1]
-        noise = 1.4826 * float(np.median(usual)) if len(usual) >= 3 else 0.05
-        clear = np.clip(1.8 * np.hypot(noise, error), *_BLOCK_STEP)
-        new = [0]
-        begins = []
-        for n, (g, k) in enumerate(zip(gap, jump, strict=True)):
-            off = abs(g - round(g))
-            inner = n >= 2 and len(gap) - n >= 3
-            apart = off > max(clear[n], max(0.19, 3 * noise) if round(g) <= 1 else 0, 4 * error[n])
-            if apart and g > 1 and inner:
-                more = 1 if g < _WIDEST_GAP else max(1, int(np.floor(g - 0.2)))
-                begins.append(new[-1] + more)
-            else:
-                more = max(1, round(g)) if k > 1 or g > 1.6 else int(k)
-            new.append(new[-1] + more)
-        lookup = dict(zip(lines.tolist(), new, strict=True))
+        jump = np.diff(lines)
+        apart = _parting(gap, jump, error)
+        more = np.where((jump > 1) | (gap > 1.6), np.maximum(np.round(gap), 1), jump).astype(int)
+        if apart.any():
+            # Blocks share one gap; a wider one hides empty lines besides.
+            usual = float(gap[apart].min())
+            hidden = np.round(gap - usual)
+            fits = np.abs(gap - usual - hidden) < 0.2
+            lines_in_gap = np.where(gap < _WIDEST_GAP, 0, np.maximum(np.floor(gap - 1.2), 0))
+            more[apart] = 1 + np.where(fits, hidden, lines_in_gap)[apart].astype(int)
+        new = np.concatenate([[0], np.cumsum(more)])
+        lookup = dict(zip(lines.tolist(), new.tolist(), strict=True))
         index[:, axis] = [lookup[int(k)] for k in patch.index[:, axis]]
-        steps.append(tuple(begins))
+        steps.append(tuple(int(k) for k in new[1:][apart]))
     return _Patch(index, patch.member), steps[0], steps[1]
+
+
+def _parting(gap: Array, jump: Index, error: Array) -> Bools:
+    """Which gaps between lines part blocks: no whole pitches, three lines on both sides.
+
+    Gaps of about one width are taken together; how far one may be from whole pitches by
+    accident is told by the spacing of the other lines.
+    """
+    apart = np.zeros(len(gap), bool)
+    single = np.abs(gap - 1)[jump == 1]
+    noise = 1.4826 * float(np.median(single)) if len(single) >= 3 else 0.05
+    wide = np.nonzero(gap > 1.15)[0]
+    wide = wide[(wide >= 2) & (len(gap) - wide >= 3)]
+    order = wide[np.argsort(gap[wide], kind="stable")]
+    for alike in np.split(order, np.nonzero(np.diff(gap[order]) > _ALIKE)[0] + 1):
+        if not len(alike):
+            continue
+        mean = float(gap[alike].mean())
+        unsure = float(np.hypot(noise, np.median(error[alike]))) / np.sqrt(len(alike))
+        least = max(
+            float(np.clip(1.8 * unsure, *_BLOCK_STEP)),
+            4 * float(np.median(error[alike])) / np.sqrt(len(alike)),
+            max(0.19, 3 * noise) if round(mean) <= 1 else 0.0,
+        )
+        apart[alike] = abs(mean - round(mean)) > least
+    return apart
 
 
 # ---------------------------------------------------------------- fit

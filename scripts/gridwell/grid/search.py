@@ -261,7 +261,7 @@ def _accident(candidates: Candidates, built: Lattice) -> float:
     strong[built.member] = False
     nodes_in_image = max(candidates.surface.size / built.basis.area, 20.0)
     # Two more than were seen: few nodes are no proof that there are none.
-    return float(np.clip(0.25 * (strong.sum() + 2.0) / nodes_in_image, 0.004, 0.3))
+    return float(np.clip(0.25 * (strong.sum() + 2.0) / nodes_in_image, 0.01, 0.3))
 
 
 def _explained(candidates: Candidates, inner: Array, basis: Basis) -> tuple[Bools, Bools]:
