@@ -19,8 +19,10 @@ from gridwell.config.study import load_study
 from gridwell.images.check import TABLE, check_images
 from gridwell.images.copies import find_copies
 from gridwell.images.reader import inspect
+from gridwell.network.elements import weights_path
 from gridwell.versions.code import code_hash
 from gridwell.versions.dataset import check_dataset
+from gridwell.versions.hashes import content_hash
 
 # One computation, one thread, in every job: the parallelism is over spots, and sums that are
 # split among threads would depend on how many there are.

@@ -31,6 +31,7 @@ rule detect_grid:
         empty=get_empty_spots,
         options=options("grid"),
         gpu=study.config.gpu,
+        weights=content_hash(weights_path()),
         code=code("detect_grid"),
     script:
         "../scripts/detect_grid.py"

@@ -5,13 +5,11 @@ from pathlib import Path
 from gridwell.config.models import Carrier, GridOptions, GridOverride
 from gridwell.grid.model import read_grid
 from gridwell.grid.slide import detect_on_slide
-from gridwell.network.device import require_gpu
 from job import running
 
 if __name__ == "__main__":
     with running(snakemake):
         params, reference = snakemake.params, snakemake.input.reference
-        require_gpu(params.gpu)
         detect_on_slide(
             Path(snakemake.input.slide),
             params.channel,
@@ -22,4 +20,5 @@ if __name__ == "__main__":
             override=GridOverride(**params.override) if params.override else None,
             empty=params.empty,
             reference=read_grid(*map(Path, reference)) if reference else None,
+            gpu=params.gpu,
         )

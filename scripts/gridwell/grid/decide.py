@@ -276,7 +276,7 @@ def traits(view: View) -> dict[str, float]:
 
 
 # Logistic regression of "the lattice is right" on simulated carriers of all four levels and on
-# images without a grid; `benchmarks/grid.py --calibrate` fits it anew.
+# images without a grid; `benchmarks/grid_confidence.py` fits it anew.
 _INTERCEPT = -7.0
 _WEIGHTS = {
     "tight": 2.5,

@@ -199,8 +199,9 @@ class _Job:
         )
 
 
-def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
-    view = View(
+def view_of(found: Found, image_shape: tuple[int, ...]) -> View:
+    """What decides of a lattice that was found in an image of a shape."""
+    return View(
         cells=found.cells,
         hits=found.hits,
         seen=found.extent,
@@ -215,8 +216,12 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
         beside=found.beside,
         sparse=found.lattice.sparse,
         steps=_local_steps(found),
-        image_shape=gray.shape,
+        image_shape=image_shape,
     )
+
+
+def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
+    view = view_of(found, gray.shape)
     verdict = decide.decide(view, dims=job.dims, anchors=job.known.anchors, carrier=job.carrier)
     e = verdict.extent
     if e is None:

@@ -21,6 +21,7 @@ from gridwell.grid.model import Grid, is_settled
 from gridwell.grid.outline import measure_outline
 from gridwell.grid.overrides import OVERRIDE, checked, honour
 from gridwell.grid.reference import refined, refit
+from gridwell.network.device import Policy
 
 # Part of the positions of a drawn grid that must show a spot to confirm what was assumed.
 _CONFIRMED = 0.5
@@ -42,6 +43,7 @@ def find_grid(
     pixel_size_um: float | None = None,
     empty: Collection[str] = (),
     reference: Grid | None = None,
+    gpu: Policy = "allow",
 ) -> Grid:
     """Find the grid of spots, give it what a person fixed, and settle where A1 is.
 
@@ -59,6 +61,8 @@ def find_grid(
         Spots that stay empty, by the layout.
     reference
         Grid of the slide that the override names in `same_as`; needed where it names one.
+    gpu
+        Whether the network may compute on a GPU.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def find_grid(
     """
     of_study = override is None or override.orientation is None
     override = with_orientation(override, options.orientation)
-    job = _Job(image, scale, size, options, carrier, carrier_name, override, pixel_size_um)
+    job = _Job(image, scale, size, options, carrier, carrier_name, override, pixel_size_um, gpu)
     said = job.said()
     if override is not None and override.same_as is not None:
         if reference is None:
@@ -129,6 +133,7 @@ class _Job:
     carrier_name: str | None
     override: GridOverride | None
     pixel_size_um: float | None
+    gpu: Policy
 
     @property
     def extent(self) -> tuple[int | None, int | None]:
@@ -186,6 +191,7 @@ class _Job:
             override=override,
             pixel_size_um=self.pixel_size_um,
             size=self.size,
+            gpu=self.gpu,
         )
 
     def gray(self) -> Image | None:

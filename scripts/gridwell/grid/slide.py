@@ -16,6 +16,7 @@ from gridwell.grid.model import Grid
 from gridwell.grid.outputs import write_grid
 from gridwell.images.reader import inspect, overview
 from gridwell.images.slide import open_slide
+from gridwell.network.device import Policy
 
 
 def detect_on_slide(
@@ -29,6 +30,7 @@ def detect_on_slide(
     override: GridOverride | None = None,
     empty: Collection[str] = (),
     reference: Grid | None = None,
+    gpu: Policy = "allow",
 ) -> Grid:
     """Find the grid of a tiled slide and write its files.
 
@@ -40,7 +42,7 @@ def detect_on_slide(
         Channel to look at; an RGB scan is reduced to gray.
     out_dir
         Folder for what `write_grid` writes.
-    options, carrier, carrier_name, override, empty, reference
+    options, carrier, carrier_name, override, empty, reference, gpu
         What is known of the grid; see `find_grid`.
 
     Returns
@@ -69,6 +71,7 @@ def detect_on_slide(
             pixel_size_um=slide.info["pixel_size_um"],
             empty=empty,
             reference=reference,
+            gpu=gpu,
         )
     except InputError as error:  # an override that contradicts itself
         file = f"config/overrides/{slide.info['slide']}.yaml"
@@ -88,6 +91,7 @@ def detect_on_image(
     override: GridOverride | None = None,
     pixel_size_um: float | None = None,
     reference: Grid | None = None,
+    gpu: Policy = "allow",
 ) -> Grid:
     """Find the grid in any single image file and write its files to `out_dir`.
 
@@ -97,7 +101,7 @@ def detect_on_image(
         Image file, and the plane in it.
     out_dir
         Folder for what `write_grid` writes.
-    options, carrier, carrier_name, override, pixel_size_um, reference
+    options, carrier, carrier_name, override, pixel_size_um, reference, gpu
         What is known of the grid; see `find_grid`. The pixel size is the file's own by default.
 
     Raises
@@ -119,6 +123,7 @@ def detect_on_image(
         override=override,
         pixel_size_um=pixel_size_um or info.pixel_size_um,
         reference=reference,
+        gpu=gpu,
     )
     write_grid(grid, image, scale, out_dir, path.stem)
     return grid

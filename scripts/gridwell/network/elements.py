@@ -60,6 +60,11 @@ class ElementMaps:
     scale: float
 
 
+def weights_path() -> Path:
+    """The weights that come with gridwell."""
+    return resources() / WEIGHTS
+
+
 class ElementNetwork:
     """The trained network of `resources/models/grid-elements.safetensors`."""
 
@@ -80,7 +85,7 @@ class ElementNetwork:
         InputError
             If the file is missing or does not hold such a network.
         """
-        return _load(path or resources() / WEIGHTS)
+        return _load(path or weights_path())
 
     def maps(self, image: Image, policy: Policy = "allow") -> list[ElementMaps]:
         """Find elements in every size of an image, largest first.
