@@ -30,13 +30,17 @@ _NEXT_FORMAT = 0.6  # … one or two more lines would make it a common format
 _OFF_MIDDLE = 0.6  # … it would lie in the middle of the image with a few more lines
 _CUT = 0.6  # … the image ends right at the grid, on one side only
 _BORDER = 0.01  # … the image ends before the next line
-_HOLLOW = 0.3  # … a line inside is empty, so that outer ones may be
+_HOLLOW = 0.6  # … a line inside is empty, so that outer ones may be
 _STRAYS = 0.3  # … single spots lie on the lattice just outside it
+_THIN = 0.15  # … an outer line shows fewer spots than lines of this grid do
+_FILLED = 0.6  # … the pattern goes on to all borders of the image
 _BESIDE = 0.5  # … spots beside it form a lattice of their own
 # Pitches between a grid and the image's border that may hide a line.
 _NARROW = 0.62
 # Filled part from which a line in a gap is more than strays.
 _SPARSE = 0.12
+# Chance that a line of the grid shows so few spots, below which it is rare.
+_RARE = 0.03
 # Lines beyond an outer one in which single spots are looked for; chance of that many by accident.
 _BEYOND = 3
 _BY_ACCIDENT = 0.02
@@ -461,28 +465,29 @@ def _anchored(
     return int(np.median(starts))
 
 
+def _across(axis: int, k: int, seen: Extent) -> tuple[int | slice, int | slice]:
+    """Where a line lies in the cells, as far as the grid reaches."""
+    if axis == 0:
+        return k, slice(seen.col0, seen.col1 + 1)
+    return slice(seen.row0, seen.row1 + 1), k
+
+
 def _line(axis: int, k: int, hits: Bools, *, cells: Cells, seen: Extent, odds: Odds) -> float:
     if not 0 <= k < hits.shape[axis]:
         return 0.0
-    part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
-    at = (k, part) if axis == 0 else (part, k)
+    at = _across(axis, k, seen)
     return odds.line(hits[at], cells.inside[at], axis)
 
 
 def _count(axis: int, k: int, hits: Bools, seen: Extent) -> int:
-    if not 0 <= k < hits.shape[axis]:
-        return 0
-    part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
-    return int(hits[(k, part) if axis == 0 else (part, k)].sum())
+    return int(hits[_across(axis, k, seen)].sum()) if 0 <= k < hits.shape[axis] else 0
 
 
 def _in_image(axis: int, k: int, cells: Cells, seen: Extent) -> bool:
     """Whether at least half of a line's centres lie in the image."""
     if not 0 <= k < cells.inside.shape[axis]:
         return False
-    part = slice(seen.col0, seen.col1 + 1) if axis == 0 else slice(seen.row0, seen.row1 + 1)
-    at = (k, part) if axis == 0 else (part, k)
-    return bool(cells.inside[at].mean() >= 0.5)
+    return bool(cells.inside[_across(axis, k, seen)].mean() >= 0.5)
 
 
 def _fits_blocks(start: int, steps: Sequence[int], sizes: tuple[int, ...]) -> bool:
@@ -592,6 +597,9 @@ def _size_doubts(view: View, dims: Dims) -> list[Doubt]:
             if more
         ]
         out.append(Doubt(_NEXT_FORMAT, text, tuple(others)))
+    if not standard and sum(sides.closed.values()) <= 1:
+        text = "the pattern goes on to the borders of the image: give rows and cols, or the carrier"
+        out.append(Doubt(_FILLED, text))
     for axis, known in ((0, dims.rows), (1, dims.cols)):
         if known is None:
             out += _axis_doubts(view, axis, sides, standard)
@@ -633,13 +641,12 @@ def _less_doubt(view: View, axis: int, last: bool) -> Doubt:
     e = view.seen
     line = (e.row1 if last else e.row0) if axis == 0 else (e.col1 if last else e.col0)
     speaks = _line(axis, line, view.hits, cells=view.cells, seen=e, odds=view.odds)
+    at = _across(axis, line, e)
+    few = view.odds.sparse(view.hits[at], view.cells.inside[at], axis)
+    chance = max(float(1 / (1 + np.exp(np.clip(speaks, -50, 50)))), _THIN if few < _RARE else 0.0)
     word, option, _, _ = _NAMES[axis]
     text = f"few spots show in the {'last' if last else 'first'} {word}: give {option}"
-    return Doubt(
-        float(1 / (1 + np.exp(np.clip(speaks, -50, 50)))),
-        text,
-        (_resized(e, axis, last, -1),),
-    )
+    return Doubt(chance, text, (_resized(e, axis, last, -1),))
 
 
 def _more_doubt(view: View, axis: int, last: bool, standard: bool) -> Doubt:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betaln
+from scipy.stats import betabinom
 
 from gridwell.grid.elements import Image
 from gridwell.grid.lattice import Array, Basis
@@ -30,8 +31,10 @@ _CAP = 999.0
 SIDES = ("first_row", "last_row", "first_col", "last_col")
 # Usual agreement of lines; see Odds.
 _AGREEMENT = 12.0
+# Lines, and positions in them, that are too few to tell.
+_FEW = 4
 # Nats that a line needs to be part of the grid: most places have no line.
-_LINE = 2.5
+_LINE = 1.0
 
 Bools = npt.NDArray[np.bool_]
 Value = TypeVar("Value", bound=np.generic)
@@ -333,6 +336,13 @@ class Odds:
         chance = k * np.log(self.accident) + (n - k) * np.log(1 - self.accident)
         return float(np.clip(own - chance, -_CAP, _CAP))
 
+    def sparse(self, hits: Bools, inside: Bools, axis: int) -> float:
+        """Chance that a line of the grid shows so few spots, 0..1."""
+        n = int(inside.sum())
+        k = int((hits & inside).sum())
+        a = self.occupied * self.agreement[axis]
+        return float(betabinom.cdf(k, n, a, self.agreement[axis] - a))
+
     @classmethod
     def seen(cls, hits: Bools, inside: Bools, accident: float) -> Odds:
         """Chances as the positions (rows, cols) of a grid show them."""
@@ -350,12 +360,12 @@ class Odds:
 def _agreement(hits: Bools, inside: Bools, axis: int, rate: float) -> float:
     """How alike the lines are, by moments, drawn towards the usual where lines are few."""
     n = np.maximum(inside.sum(axis=1 - axis), 1)
+    if len(n) < _FEW or n.min() < _FEW:
+        return _AGREEMENT
     part = hits.sum(axis=1 - axis) / n
     spread = rate * (1 - rate)
-    by_chance = spread / float(n.mean())
-    usual = by_chance + spread / (_AGREEMENT + 1)
-    variance = (float(((part - rate) ** 2).sum()) + 4 * usual) / (len(part) + 4)
-    return float(np.clip(spread / max(variance - by_chance, 1e-6) - 1, 1.5, 40.0))
+    more = float(((part - rate) ** 2 - spread / n).sum()) + 4 * spread / (_AGREEMENT + 1)
+    return float(np.clip(spread * (len(part) + 4) / max(more, 1e-6) - 1, 1.5, 40.0))
 
 
 @dataclass(frozen=True)

@@ -256,12 +256,19 @@ def _strong(candidates: Candidates, like: Array) -> Bools:
 
 
 def _accident(candidates: Candidates, built: Lattice) -> float:
-    """Chance that a node shows a spot by accident, from the candidates that are no members."""
+    """Chance that a node shows a spot by accident, from the candidates that are no members.
+
+    Members of sparse outer lines count as strays as well: they are what is to be judged.
+    """
     strong = _strong(candidates, candidates.strength[built.member])
-    strong[built.member] = False
+    sure = np.ones(len(built.member), bool)
+    for axis in (0, 1):
+        lines, at, count = np.unique(built.index[:, axis], return_inverse=True, return_counts=True)
+        outer = (lines == lines[0]) | (lines == lines[-1])
+        sure &= ~(outer & (count < 0.4 * np.median(count)))[at]
+    strong[built.member[sure]] = False
     nodes_in_image = max(candidates.surface.size / built.basis.area, 20.0)
-    # Two more than were seen: few nodes are no proof that there are none.
-    return float(np.clip(0.25 * (strong.sum() + 2.0) / nodes_in_image, 0.01, 0.3))
+    return float(np.clip(0.25 * (strong.sum() + 1.0) / nodes_in_image, 0.004, 0.3))
 
 
 def _explained(candidates: Candidates, inner: Array, basis: Basis) -> tuple[Bools, Bools]:
