@@ -786,6 +786,9 @@ def _parting(gap: Array, jump: Index, error: Array) -> Bools:
     noise = 1.4826 * float(np.median(single)) if len(single) >= 3 else 0.05
     wide = np.nonzero(gap > 1.15)[0]
     wide = wide[(wide >= 2) & (len(gap) - wide >= 3)]
+    # A wide gap beside one as narrow is a line out of its place.
+    shifted = [n for n in wide if gap[n] < 1.5 and min(gap[n - 1], gap[n + 1]) < 2.15 - gap[n]]
+    wide = np.setdiff1d(wide, shifted)
     order = wide[np.argsort(gap[wide], kind="stable")]
     for alike in np.split(order, np.nonzero(np.diff(gap[order]) > _ALIKE)[0] + 1):
         if not len(alike):
@@ -793,7 +796,7 @@ def _parting(gap: Array, jump: Index, error: Array) -> Bools:
         mean = float(gap[alike].mean())
         unsure = float(np.hypot(noise, np.median(error[alike]))) / np.sqrt(len(alike))
         least = max(
-            float(np.clip(1.8 * unsure, *_BLOCK_STEP)),
+            float(np.clip(1.8 * unsure, max(_BLOCK_STEP[0], 0.04 * mean), _BLOCK_STEP[1])),
             4 * float(np.median(error[alike])) / np.sqrt(len(alike)),
             max(0.19, 3 * noise) if round(mean) <= 1 else 0.0,
         )
