@@ -73,7 +73,8 @@ def find_grid(
     Raises
     ------
     InputError
-        If the override contradicts itself.
+        If the override contradicts itself or the grid that it names is not given; if a GPU is
+        required and there is none, or the weights of the network cannot be read.
     """
     of_study = override is None or override.orientation is None
     override = with_orientation(override, options.orientation)

@@ -14,6 +14,7 @@ from gridwell.grid.elements import to_gray
 from gridwell.grid.find import find_grid
 from gridwell.grid.model import Grid
 from gridwell.grid.outputs import write_grid
+from gridwell.grid.overrides import OVERRIDE
 from gridwell.images.reader import inspect, overview
 from gridwell.images.slide import open_slide
 from gridwell.network.device import Policy
@@ -53,7 +54,7 @@ def detect_on_slide(
     Raises
     ------
     InputError
-        If the override contradicts itself.
+        If the override contradicts itself, or a GPU is required and there is none.
     """
     slide = open_slide(slide_zarr)
     level = slide.level_for(options.max_side)
@@ -73,9 +74,11 @@ def detect_on_slide(
             reference=reference,
             gpu=gpu,
         )
-    except InputError as error:  # an override that contradicts itself
+    except InputError as error:
         file = f"config/overrides/{slide.info['slide']}.yaml"
-        raise InputError(replace(problem, file=file) for problem in error.problems) from None
+        raise InputError(
+            replace(p, file=file) if p.file == OVERRIDE else p for p in error.problems
+        ) from None
     write_grid(grid, image, scale, out_dir, slide.info["slide"])
     return grid
 
@@ -107,7 +110,8 @@ def detect_on_image(
     Raises
     ------
     InputError
-        If the image cannot be read, or the override contradicts itself.
+        If the image cannot be read, the override contradicts itself, or a GPU is required and
+        there is none.
     """
     options = options or GridOptions()
     info = inspect(path, index=index)

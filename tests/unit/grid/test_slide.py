@@ -79,6 +79,21 @@ def test_an_override_that_contradicts_itself_names_its_file(slide, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_missing_gpu_is_no_mistake_of_the_override(slide, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    override = GridOverride(rows=4, cols=6)
+    with pytest.raises(InputError, match="a GPU is required") as wrong:
+        detect_on_slide(
+            slide,
+            "light",
+            out_dir=tmp_path,
+            options=GridOptions(),
+            override=override,
+            gpu="require",
+        )
+    assert "overrides" not in str(wrong.value)
+
+
 @pytest.mark.parametrize(
     ("corner", "spot", "turns"),
     [("A1 bottom right", "D6", 2), ("A1 top right", "A6", 1), ("A1 bottom left", "D1", 3)],
