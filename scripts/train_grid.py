@@ -2,7 +2,8 @@
 
 Writes the weights every few minutes and, at the end, the model card beside them. --start names
 weights to go on from, --cache a folder that keeps the drawn crops, --real real images with known
-elements (see gridwell.learn.real), which are measured and never trained on.
+elements (see gridwell.learn.real), which are measured and never trained on. --note is put in the
+card: what it should tell of the start or of kept crops that were drawn otherwise.
 """
 
 import argparse
@@ -53,6 +54,7 @@ if __name__ == "__main__":
     options.add_argument("--images", type=int, default=5000)
     options.add_argument("--rate", type=float, default=3e-3)
     options.add_argument("--start", type=Path)
+    options.add_argument("--note", default="")
     options.add_argument("--cache", type=Path, default=Path(".cache/train-grid"))
     options.add_argument("--real", type=Path)
     options.add_argument("--out", type=Path, default=resources() / WEIGHTS)

@@ -18,7 +18,7 @@ HELD_OUT_IMAGES = 40
 _WHAT = """\
 Finds the elements of a grid (spots, wells, colonies, cores) on a gray image: one map with a peak
 at each centre, one with the share of foreground, both at half the resolution that the network is
-shown. Written by `make train-grid`; do not edit."""
+shown. Written by `scripts/train_grid.py`; do not edit."""
 
 _NETWORK = """\
 ## Network
@@ -64,6 +64,7 @@ def card(
     *,
     data: str,
     start: Path | None,
+    note: str,
     phantoms: Scores,
     known: Scores,
 ) -> str:
@@ -79,6 +80,8 @@ def card(
         What it was trained on, in words.
     start
         Weights that the training went on from, if any.
+    note
+        What else is to be known of how they were made; may be empty.
     phantoms, known
         Scores on held-out simulated images and on real ones.
     """
@@ -104,6 +107,7 @@ def card(
             seed=recipe.seed,
             start=went_on,
         ),
+        *([note] if note else []),
         _MEASURED.format(threshold=THRESHOLD, near=NEAR, images=HELD_OUT_IMAGES),
         table(phantoms),
         *([_REAL, table(known)] if known else []),

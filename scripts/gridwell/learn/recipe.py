@@ -29,6 +29,7 @@ def train_and_measure(
     images: int,
     rate: float,
     start: Path | None,
+    note: str,
     cache: Path,
     real: Path | None,
     out: Path,
@@ -47,6 +48,8 @@ def train_and_measure(
         Batches of the training, images to draw for it, and the highest learning rate.
     start
         Weights to go on from, or None for new ones.
+    note
+        For the card: what the recipe does not know of how the weights are made.
     cache
         Folder for drawn crops.
     real
@@ -66,9 +69,9 @@ def train_and_measure(
 
     with one_thread():
         train(crops, recipe, report, every=max(1, steps // _REPORTS), start=first)
-    data = f"{len(crops)} crops of {SIDE} x {SIDE} pixels from {images} simulated carriers"
+    data = f"{len(crops)} crops of {SIDE} x {SIDE} pixels from {images} simulated images"
     phantoms, known = measure(out, held_out, kinds, real)
-    text = card(out, recipe, data=data, start=start, phantoms=phantoms, known=known)
+    text = card(out, recipe, data=data, start=start, note=note, phantoms=phantoms, known=known)
     with whole(out.with_suffix(".md")) as part:
         part.write_text(text, encoding="utf-8")
     print(table(phantoms + known))

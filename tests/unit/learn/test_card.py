@@ -34,6 +34,7 @@ def test_recipe_writes_weights_and_their_card(tmp_path, monkeypatch):
             images=4,
             rate=1e-3,
             start=start,
+            note="Half of the crops are from elsewhere." if start else "",
             cache=tmp_path / "cache",
             real=None,
             out=out,
@@ -41,6 +42,7 @@ def test_recipe_writes_weights_and_their_card(tmp_path, monkeypatch):
         return hashlib.sha256(out.read_bytes()).hexdigest()
 
     first = make(None)
+    assert "elsewhere" not in out.with_suffix(".md").read_text()
     load_network(out)
     kept = out.rename(tmp_path / "first.safetensors")
     second = make(kept)
@@ -48,4 +50,5 @@ def test_recipe_writes_weights_and_their_card(tmp_path, monkeypatch):
     assert first != second
     assert f"- sha256: `{second}`" in card
     assert f"going on from the weights with sha256 `{first}`" in card
+    assert "Half of the crops are from elsewhere." in card
     assert "| any | 2 |" in card
