@@ -198,7 +198,7 @@ def _add_grid(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="folder with the grid of another image: the same grid is looked for here",
     )
     parser.add_argument(
-        "--pixel-size-um", type=float, help="size of a pixel, where the file does not say it"
+        "--pixel-size-um", type=_size, help="size of a pixel, where the file does not say it"
     )
     _add_model_options(parser, GridOptions)
 
@@ -358,6 +358,17 @@ def _value(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def _size(text: str) -> float:
+    """Read a number above 0."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0 (found {text!r})")
+    return size
 
 
 def _given(options: argparse.Namespace, model: type[BaseModel]) -> dict[str, Any]:

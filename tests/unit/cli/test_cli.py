@@ -125,6 +125,13 @@ def test_mistakes_are_one_message(arguments, said, tmp_path, monkeypatch, capsys
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "nan", "inf", "x"])
+def test_a_pixel_has_a_size(size, capsys):
+    with pytest.raises(SystemExit):
+        main(["grid", "scan.png", "--out", "out", f"--pixel-size-um={size}"])
+    assert f"must be a number above 0 (found '{size}')" in capsys.readouterr().err
+
+
 def test_damaged_scan_is_named_as_the_user_named_it(tmp_path, capsys):
     scan = tmp_path / "scan.jpg"
     noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
