@@ -218,6 +218,7 @@ def test_accidents_are_no_grid():
     view = view_of(rng.random((4, 4)) < 0.35)
     view = replace(view, purity=0.1, alike=0.0, gain=1.0, rms=0.2, rival=1.0)
     view = replace(view, spot=replace(view.spot, isolation=0.0))
+    view = replace(view, cells=replace(view.cells, likeness=0.2 * view.hits))
     verdict = decided(view)
     assert verdict.extent is None
     assert verdict.confidence == 0
