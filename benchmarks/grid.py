@@ -129,7 +129,7 @@ def level_cases(images: int) -> list[Case]:
     return [
         Case(
             {"level": level, "seed": seed},
-            partial(measure, partial(sample, level, seed), GridOptions(max_angle=45)),
+            partial(measure, partial(sample, level, seed), GridOptions()),
         )
         for level in LEVELS
         for seed in range(FIRST_SEED, FIRST_SEED + images)
@@ -140,7 +140,7 @@ def negative_cases(images: int) -> list[Case]:
     return [
         Case(
             {"kind": kind, "seed": seed},
-            partial(measure, partial(negative, kind, seed), GridOptions(max_angle=45)),
+            partial(measure, partial(negative, kind, seed), GridOptions()),
         )
         for kind in NEGATIVES
         for seed in range(FIRST_SEED, FIRST_SEED + images)
@@ -172,7 +172,7 @@ def carrier_cases(seeds: int) -> list[Case]:
                 for seed in range(FIRST_SEED, FIRST_SEED + seeds):
                     make = partial(emptied, rows, cols, empty, place, seed)
                     facts = {"carrier": f"{rows}x{cols}", "empty": empty, "place": place}
-                    look = partial(measure, make, GridOptions(max_angle=45), told)
+                    look = partial(measure, make, GridOptions(), told)
                     cases.append(Case(facts | {"seed": seed}, look))
     return cases
 
@@ -453,7 +453,7 @@ def show_peers(options: argparse.Namespace) -> None:
 def _own(made: Sample) -> dict:
     """Measure gridwell as the others are: rows and columns given."""
     rows, cols = made.scene.present.shape
-    options = GridOptions(max_angle=45, rows=rows, cols=cols)
+    options = GridOptions(rows=rows, cols=cols)
     row = measure(lambda: made, options)
     return {name: row[name] for name in ("elements", "exact", "status", "cpu s")}
 
