@@ -31,9 +31,11 @@ _OFF_MIDDLE = 0.6  # … it would lie in the middle of the image with a few more
 _CUT = 0.6  # … the image ends right at the grid, on one side only
 _BORDER = 0.01  # … the image ends before the next line
 _HOLLOW = 0.6  # … a line inside is empty, so that outer ones may be
+_SINGLE = 0.12  # … a single one does
+_UNCLEAR = 0.15  # … a gap between blocks could be an empty line
 _STRAYS = 0.3  # … single spots lie on the lattice just outside it
 _THIN = 0.15  # … an outer line shows fewer spots than lines of this grid do
-_FILLED = 0.6  # … the pattern goes on to all borders of the image
+_FILLED = 0.8  # … the pattern goes on to all borders of the image
 _BESIDE = 0.5  # … spots beside it form a lattice of their own
 # Pitches between a grid and the image's border that may hide a line.
 _NARROW = 0.62
@@ -44,6 +46,7 @@ _RARE = 0.03
 # Lines beyond an outer one in which single spots are looked for; chance of that many by accident.
 _BEYOND = 3
 _BY_ACCIDENT = 0.02
+_PERHAPS = 0.12
 # Odds, before looking, of one more line on a side: of any format, of one more common than it.
 _ONE_MORE = 0.5
 _ONE_MORE_COMMON = 0.03
@@ -129,6 +132,8 @@ class View:
         Spots off the grid that form a lattice of their own.
     sparse
         Filled part of a line that was taken for strays in a gap between blocks.
+    unclear
+        Whether a gap that parts blocks could as well be an empty line.
     steps
         Columns and rows that begin a block, in the indices of the cells.
     image_shape
@@ -148,6 +153,7 @@ class View:
     rival: float
     beside: int
     sparse: float
+    unclear: bool
     steps: tuple[tuple[int, ...], tuple[int, ...]]
     image_shape: tuple[int, ...]
 
@@ -281,18 +287,18 @@ def traits(view: View) -> dict[str, float]:
 
 # Logistic regression of "the lattice is right" on simulated carriers of all four levels and on
 # images without a grid; `benchmarks/grid_confidence.py` fits it anew.
-_INTERCEPT = -7.0
+_INTERCEPT = -24.11
 _WEIGHTS = {
-    "tight": 2.5,
-    "likeness": 3.0,
-    "fill": 2.5,
-    "purity": 3.0,
-    "alike": 2.0,
-    "isolation": 1.0,
-    "count": 2.0,
-    "gain": 2.0,
-    "gain each": 1.0,
-    "rival": 1.0,
+    "tight": 0.00,
+    "likeness": 6.31,
+    "fill": 6.14,
+    "purity": 4.33,
+    "alike": 5.21,
+    "isolation": 4.95,
+    "count": 2.17,
+    "gain": 0.37,
+    "gain each": 0.81,
+    "rival": 0.65,
 }
 
 
@@ -322,6 +328,9 @@ def _fit_doubts(view: View) -> list[Doubt]:
     if view.beside >= max(4, 0.06 * view.inner.sum()):
         text = f"{view.beside} spots show beside the grid: give rows and cols, or the carrier"
         out.append(Doubt(_BESIDE, text))
+    if view.unclear:
+        text = "a gap between blocks could be an empty line: give rows and cols, or the carrier"
+        out.append(Doubt(_UNCLEAR, text))
     if view.sparse > _SPARSE:
         text = "a sparse line lies in a gap between blocks: give rows and cols, or the carrier"
         out.append(Doubt(_STRAYS, text))
@@ -643,7 +652,9 @@ def _less_doubt(view: View, axis: int, last: bool) -> Doubt:
     speaks = _line(axis, line, view.hits, cells=view.cells, seen=e, odds=view.odds)
     at = _across(axis, line, e)
     few = view.odds.sparse(view.hits[at], view.cells.inside[at], axis)
-    chance = max(float(1 / (1 + np.exp(np.clip(speaks, -50, 50)))), _THIN if few < _RARE else 0.0)
+    chance = max(
+        float(1 / (1 + np.exp(np.clip(speaks + 2.0, -50, 50)))), _THIN if few < _RARE else 0.0
+    )
     word, option, _, _ = _NAMES[axis]
     text = f"few spots show in the {'last' if last else 'first'} {word}: give {option}"
     return Doubt(chance, text, (_resized(e, axis, last, -1),))
@@ -686,14 +697,16 @@ def _outer_doubts(view: View, axis: int, last: bool) -> list[Doubt]:
     beyond = slice(high + 1, high + 1 + _BEYOND) if last else slice(max(low - _BEYOND, 0), low)
     shown = int(hits[beyond, first : end + 1].sum())
     places = int(inside[beyond, first : end + 1].sum())
-    if not shown or poisson.sf(shown - 1, view.odds.accident * places) > _BY_ACCIDENT:
+    by_accident = float(poisson.sf(shown - 1, view.odds.accident * places)) if shown else 1.0
+    if by_accident > _PERHAPS:
         return []
+    chance = _STRAYS if by_accident < _BY_ACCIDENT else _SINGLE
     word, option, low_side, high_side = _NAMES[axis]
     text = (
         f"{shown} spots show beyond the {'last' if last else 'first'} {word}, at the "
         f"{high_side if last else low_side}: give {option}, or the carrier"
     )
-    return [Doubt(_STRAYS, text, (_resized(e, axis, last, 1),))]
+    return [Doubt(chance, text, (_resized(e, axis, last, 1),))]
 
 
 def _resized(e: Extent, axis: int, last: bool, by: int) -> tuple[int, int, int]:

@@ -215,6 +215,7 @@ def view_of(found: Found, image_shape: tuple[int, ...]) -> View:
         rival=found.rival,
         beside=found.beside,
         sparse=found.lattice.sparse,
+        unclear=found.lattice.unclear,
         steps=_local_steps(found),
         image_shape=image_shape,
     )

@@ -43,6 +43,8 @@ _WIDEST_GAP = 3.3
 _WIDEST_JUMP = 30.0
 # Gaps of about one width differ by less, in pitches.
 _ALIKE = 0.25
+# Times the least difference from whole pitches that is still a close call.
+_CLOSE = 1.6
 _MOST_LINES = 140
 # What is left of the gain of a lattice of which every second line is empty.
 _HALF = 0.4
@@ -140,6 +142,8 @@ class Lattice:
         How much better than chance the lattice explains all candidates, in nats.
     sparse
         Largest filled part of a line that was taken for strays in a gap between blocks.
+    unclear
+        Whether a gap that parts blocks could as well be an empty line a little off its place.
     """
 
     index: Index
@@ -155,6 +159,7 @@ class Lattice:
     rms: float = 0.0
     gain: float = 0.0
     sparse: float = 0.0
+    unclear: bool = False
     offset_x: dict[int, Array] = field(default_factory=dict)
     offset_y: dict[int, Array] = field(default_factory=dict)
 
@@ -750,16 +755,23 @@ def _without_thin(points: Array, patch: _Patch) -> tuple[_Patch, float]:
     return patch, sparse
 
 
-def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tuple[int, ...]]:
-    """Number the lines anew where gaps are no whole pitches, and say which begin a block."""
+def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tuple[int, ...], bool]:
+    """Number the lines anew where gaps are no whole pitches, and say which begin a block.
+
+    Returns
+    -------
+    The patch, the columns and the rows that begin a block, and whether that is unclear.
+    """
+    unclear = False
     index = patch.index.copy()
     steps: list[tuple[int, ...]] = []
     for axis in (0, 1):
         lines, gap, error = _gaps(points, patch.index, patch.member, axis)
         if len(gap) and not (gap.min() > 0.3 and gap.max() < _WIDEST_JUMP):
-            return patch, (), ()
+            return patch, (), (), False
         jump = np.diff(lines)
-        apart = _parting(gap, jump, error)
+        apart, close = _parting(gap, jump, error)
+        unclear |= close
         more = np.where((jump > 1) | (gap > 1.6), np.maximum(np.round(gap), 1), jump).astype(int)
         if apart.any():
             # Blocks share one gap; a wider one hides empty lines besides.
@@ -772,16 +784,19 @@ def _parted(points: Array, patch: _Patch) -> tuple[_Patch, tuple[int, ...], tupl
         lookup = dict(zip(lines.tolist(), new.tolist(), strict=True))
         index[:, axis] = [lookup[int(k)] for k in patch.index[:, axis]]
         steps.append(tuple(int(k) for k in new[1:][apart]))
-    return _Patch(index, patch.member), steps[0], steps[1]
+    return _Patch(index, patch.member), steps[0], steps[1], unclear
 
 
-def _parting(gap: Array, jump: Index, error: Array) -> Bools:
+def _parting(gap: Array, jump: Index, error: Array) -> tuple[Bools, bool]:
     """Which gaps between lines part blocks: no whole pitches, three lines on both sides.
+
+    The second is whether that was a close call for one of them.
 
     Gaps of about one width are taken together; how far one may be from whole pitches by
     accident is told by the spacing of the other lines.
     """
     apart = np.zeros(len(gap), bool)
+    close = False
     single = np.abs(gap - 1)[jump == 1]
     noise = 1.4826 * float(np.median(single)) if len(single) >= 3 else 0.05
     wide = np.nonzero(gap > 1.15)[0]
@@ -800,8 +815,10 @@ def _parting(gap: Array, jump: Index, error: Array) -> Bools:
             4 * float(np.median(error[alike])) / np.sqrt(len(alike)),
             max(0.19, 3 * noise) if round(mean) <= 1 else 0.0,
         )
-        apart[alike] = abs(mean - round(mean)) > least
-    return apart
+        off = abs(mean - round(mean))
+        apart[alike] = off > least
+        close |= bool(least < off < _CLOSE * least and round(mean) >= 2)
+    return apart, close
 
 
 # ---------------------------------------------------------------- fit
@@ -893,7 +910,7 @@ def _polynomial(lattice: Lattice) -> tuple[Array, Array]:
 def refit(lattice: Lattice, index: Index, centres: Array) -> Lattice:
     """The same lattice through measured centres (n, 2) of spots with known indices (n, 2)."""
     again = fit(centres, np.arange(len(centres)), index, lattice.steps_x, lattice.steps_y)
-    return replace(again, gain=lattice.gain, sparse=lattice.sparse)
+    return replace(again, gain=lattice.gain, sparse=lattice.sparse, unclear=lattice.unclear)
 
 
 def with_offsets(lattice: Lattice) -> Lattice:
@@ -933,14 +950,14 @@ def build(points: Array, basis: Basis) -> Lattice | None:
     if not patches:
         return None
     joined, sparse = _without_thin(points, _joined(points, patches, basis))
-    patch, steps_x, steps_y = _parted(points, joined)
+    patch, steps_x, steps_y, unclear = _parted(points, joined)
     if min(np.ptp(patch.index, axis=0)) == 0:
         return None
     lattice = fit(points, patch.member, patch.index, steps_x, steps_y)
     lattice = _filled(points, tree, lattice)
     gain = _gain(points, lattice)
     gain *= _HALF if _is_half(lattice.index) else 1.0
-    return replace(lattice, gain=gain, sparse=sparse)
+    return replace(lattice, gain=gain, sparse=sparse, unclear=unclear)
 
 
 def _is_half(index: Index) -> bool:
