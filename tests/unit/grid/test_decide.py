@@ -55,6 +55,7 @@ def view_of(
         rival=0.1,
         beside=0,
         sparse=0.0,
+        unclear=False,
         steps=((), ()),
         image_shape=(h, w),
     )
@@ -140,7 +141,11 @@ def test_spots_beyond_the_outer_line_are_a_doubt():
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"beside": 20}, "beside the grid"), ({"sparse": 0.3}, "in a gap between blocks")],
+    [
+        ({"beside": 20}, "beside the grid"),
+        ({"sparse": 0.3}, "in a gap between blocks"),
+        ({"unclear": True}, "could be an empty line"),
+    ],
 )
 def test_what_the_search_saw_besides_is_a_doubt(change, said):
     verdict = decided(replace(view_of(full(7, 9)), **change))
