@@ -1,9 +1,8 @@
 """Train the network that finds elements on simulated carriers, and measure it: make train-grid.
 
-Writes the weights every few minutes and, at the end, the model card beside them. --start names
-weights to go on from, --cache a folder that keeps the drawn crops, --real real images with known
-elements (see gridwell.learn.real), which are measured and never trained on. --note is put in the
-card: what it should tell of the start or of kept crops that were drawn otherwise.
+Writes weights as they get better and, at the end, the model card. --start names weights to go on
+from, --cache a folder that keeps drawn crops, --real images with known elements to measure on (see
+gridwell.learn.real). --note: what the card should tell of the start or of crops drawn otherwise.
 """
 
 import argparse
@@ -26,8 +25,7 @@ def example(drawn: Sample) -> Example:
     if image is None:
         image = np.zeros(drawn.image.shape[:2], np.float32)
     scene = drawn.scene
-    if scene is None:
-        # Dots that lie on no lattice are no elements.
+    if scene is None:  # dots that lie on no lattice are no elements
         return Example(image, np.zeros((0, 2)), float("nan"), np.zeros_like(image))
     return Example(image, scene.centres[scene.present], min(scene.pitch), drawn.foreground)
 
