@@ -79,27 +79,18 @@ def look(level: str, seed: int) -> Case:
 
 
 def agreement(truth: Scene, view: decide.View) -> tuple[bool, bool]:
-    """Whether the seen nodes are true ones at one shift, and whether they are all of them."""
+    """Whether what shows lies on true nodes, equally spaced, and whether all lines are right."""
     nodes = view.seen.cut(view.cells.nodes)
     rows, cols = nodes.shape[:2]
-    true_rows, true_cols = truth.nodes.shape[:2]
     distance, nearest = cKDTree(truth.nodes.reshape(-1, 2)).query(nodes.reshape(-1, 2))
     near = distance < 0.35 * min(truth.pitch)
-    if near.sum() < 3:
-        return False, False
-    row, col = (a.ravel() for a in np.mgrid[:rows, :cols])
-    shift = np.column_stack([nearest // true_cols - row, nearest % true_cols - col])
-    each, count = np.unique(shift[near], axis=0, return_counts=True)
-    down, right = each[int(np.argmax(count))]
-    common = (
-        (row + down >= 0)
-        & (row + down < true_rows)
-        & (col + right >= 0)
-        & (col + right < true_cols)
-    )
-    lattice = bool(count.max() > 0.9 * max(common.sum(), 1))
-    whole = (rows, cols, int(down), int(right)) == (true_rows, true_cols, 0, 0)
-    return lattice, lattice and whole
+    area = abs(float(np.linalg.det(truth.basis)))
+    shown = near[view.inner.ravel()]
+    lattice = bool(shown.mean() > 0.85 and abs(view.basis.area / area - 1) < 0.3)
+    if (rows, cols) != truth.nodes.shape[:2]:
+        return lattice, False
+    own = np.arange(rows * cols)
+    return lattice, lattice and bool((nearest[near] == own[near]).mean() > 0.97)
 
 
 def fitted(cases: list[Case]) -> tuple[float, dict[str, float]]:

@@ -1,8 +1,7 @@
 """Train the network that finds elements on simulated carriers, and measure it: make train-grid.
 
-Writes weights as they get better and, at the end, the model card. --start names weights to go on
-from, --cache a folder that keeps drawn crops, --real images with known elements to measure on (see
-gridwell.learn.real). --note: what the card should tell of the start or of crops drawn otherwise.
+--start names weights to go on from, --cache a folder that keeps drawn crops (of this code alone by
+default), --real one of known images (see gridwell.learn.real), --note what else the card should say.
 """
 
 import argparse
@@ -15,8 +14,10 @@ from gridwell.learn.crops import Example
 from gridwell.network.elements import WEIGHTS
 from gridwell.phantom.grid_images import NEGATIVES, Sample, negative, sample
 from gridwell.phantom.grids import LEVELS
+from gridwell.versions.code import code_hash
 
 SHARES = {"negative": 0.15, "L1": 0.1, "L2": 0.17, "L3": 0.35, "L4": 0.23}
+CACHE = Path(".cache/train-grid", code_hash(Path(__file__).resolve()))
 
 
 def example(drawn: Sample) -> Example:
@@ -53,8 +54,7 @@ if __name__ == "__main__":
     options.add_argument("--rate", type=float, default=3e-3)
     options.add_argument("--start", type=Path)
     options.add_argument("--note", default="")
-    options.add_argument("--cache", type=Path, default=Path(".cache/train-grid"))
+    options.add_argument("--cache", type=Path, default=CACHE)
     options.add_argument("--real", type=Path)
     options.add_argument("--out", type=Path, default=resources() / WEIGHTS)
-    kinds = (*LEVELS, *NEGATIVES)
-    train_and_measure(draw, held_out, kinds, **vars(options.parse_args()))
+    train_and_measure(draw, held_out, (*LEVELS, *NEGATIVES), **vars(options.parse_args()))

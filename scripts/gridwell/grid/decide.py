@@ -31,7 +31,7 @@ _OFF_MIDDLE = 0.6  # … it would lie in the middle of the image with a few more
 _CUT = 0.6  # … the image ends right at the grid, on one side only
 _BORDER = 0.01  # … the image ends before the next line
 _HOLLOW = 0.6  # … a line inside is empty, so that outer ones may be
-_SINGLE = 0.12  # … a single one does
+_SINGLE = 0.05  # … a single one does
 _UNCLEAR = 0.15  # … a gap between blocks could be an empty line
 _STRAYS = 0.3  # … single spots lie on the lattice just outside it
 _THIN = 0.15  # … an outer line shows fewer spots than lines of this grid do
@@ -42,7 +42,7 @@ _NARROW = 0.62
 # Filled part from which a line in a gap is more than strays.
 _SPARSE = 0.12
 # Chance that a line of the grid shows so few spots, below which it is rare.
-_RARE = 0.03
+_RARE = 0.006
 # Lines beyond an outer one in which single spots are looked for; chance of that many by accident.
 _BEYOND = 3
 _BY_ACCIDENT = 0.02
@@ -287,25 +287,24 @@ def traits(view: View) -> dict[str, float]:
 
 # Logistic regression of "the lattice is right" on simulated carriers of all four levels and on
 # images without a grid; `benchmarks/grid_confidence.py` fits it anew.
-_INTERCEPT = -24.11
+_INTERCEPT = -29.89
 _WEIGHTS = {
-    "tight": 0.00,
-    "likeness": 6.31,
-    "fill": 6.14,
-    "purity": 4.33,
-    "alike": 5.21,
-    "isolation": 4.95,
-    "count": 2.17,
-    "gain": 0.37,
-    "gain each": 0.81,
-    "rival": 0.65,
+    "likeness": 9.18,
+    "fill": 4.97,
+    "purity": 6.23,
+    "alike": 4.49,
+    "isolation": 5.72,
+    "count": 1.79,
+    "gain": 6.77,
+    "gain each": 0.83,
+    "rival": 0.75,
 }
 
 
 def chance_of_lattice(view: View) -> float:
     """Chance, 0..1, that the lattice is the carrier's own."""
     seen = traits(view)
-    z = _INTERCEPT + sum(_WEIGHTS[name] * value for name, value in seen.items())
+    z = _INTERCEPT + sum(weight * seen[name] for name, weight in _WEIGHTS.items())
     return float(1 / (1 + np.exp(-z)))
 
 
