@@ -1,7 +1,7 @@
 """Train the network that finds elements on simulated carriers, and measure it: make train-grid.
 
 --start names weights to go on from, --cache a folder that keeps drawn crops (of this code alone by
-default), --real one of known images (see gridwell.learn.real), --note what else the card should say.
+default), --real one of real images (see gridwell.learn.real), --note what else the card shall say.
 """
 
 import argparse
