@@ -147,7 +147,7 @@ class GridOptions(Options):
         "pixels.",
     )
     min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.9,
+        default=0.85,
         description="A grid below this confidence is ambiguous: the slide stops until an "
         "override settles it.",
     )
