@@ -18,8 +18,8 @@ from gridwell.grid import evidence
 from gridwell.grid.evidence import Bools, Cells, Extent, Odds, Template
 from gridwell.grid.lattice import Array, Basis
 
-#: Formats so common that seeing one whole is evidence by itself (SLAS plates, 672-spot slides).
-FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48), (14, 48))
+# Formats so common that seeing one whole is evidence by itself (SLAS plates, 672-spot slides).
+_FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48), (14, 48))
 # Nats between two placements of a grid of known size that settle it.
 _DECISIVE = 6.0
 
@@ -43,6 +43,8 @@ _NARROW = 0.62
 _SPARSE = 0.12
 # Chance that a line of the grid shows so few spots, below which it is rare.
 _RARE = 0.006
+# Nats by which an outer line that was taken in is likelier than not.
+_KEPT = 2.0
 # Lines beyond an outer one in which single spots are looked for; chance of that many by accident.
 _BEYOND = 3
 _BY_ACCIDENT = 0.02
@@ -309,7 +311,7 @@ def chance_of_lattice(view: View) -> float:
 
 
 def _fit_doubts(view: View) -> list[Doubt]:
-    """What of the fit is weak, for people; its weight is in the chance of the lattice."""
+    """What of the fit is weak, for people; the chance of the lattice holds most of its weight."""
     words = {
         "tight": (0.3, "the spots scatter around the lattice"),
         "likeness": (0.4, "the spots do not look alike"),
@@ -652,7 +654,7 @@ def _less_doubt(view: View, axis: int, last: bool) -> Doubt:
     at = _across(axis, line, e)
     few = view.odds.sparse(view.hits[at], view.cells.inside[at], axis)
     chance = max(
-        float(1 / (1 + np.exp(np.clip(speaks + 2.0, -50, 50)))), _THIN if few < _RARE else 0.0
+        float(1 / (1 + np.exp(np.clip(speaks + _KEPT, -50, 50)))), _THIN if few < _RARE else 0.0
     )
     word, option, _, _ = _NAMES[axis]
     text = f"few spots show in the {'last' if last else 'first'} {word}: give {option}"
@@ -715,12 +717,12 @@ def _resized(e: Extent, axis: int, last: bool, by: int) -> tuple[int, int, int]:
 
 
 def _standard(rows: int, cols: int) -> bool:
-    return (rows, cols) in FORMATS or (cols, rows) in FORMATS
+    return (rows, cols) in _FORMATS or (cols, rows) in _FORMATS
 
 
 def _larger_format(rows: int, cols: int) -> tuple[int, int] | None:
     """A common format that the grid would be with one or two more empty lines on one side."""
-    for a, b in FORMATS:
+    for a, b in _FORMATS:
         for r, c in ((a, b), (b, a)):
             extra = (r - rows, c - cols)
             if r * c >= 24 and sorted(extra) in ([0, 1], [0, 2]):

@@ -71,7 +71,8 @@ def detect_grid(
     Raises
     ------
     InputError
-        If the override contradicts itself.
+        If the override contradicts itself, a GPU is required and there is none, or the
+        weights of the network cannot be read.
     """
     known = understand(override, scale)
     dims = decide.dims(options, carrier, override)
@@ -175,8 +176,6 @@ class _Job:
         )
         a1 = self.full(origin)
         u, v = basis.u * self.scale, basis.v * self.scale
-        known = self.carrier is not None or bool(self.known.anchors)
-        source = "override" if self.known.anchors else "carrier" if self.carrier else "unknown"
         return Grid(
             status=status,
             reason=reason,
@@ -192,7 +191,6 @@ class _Job:
             blocks=_blocks(where, steps),
             carrier=self.carrier_name,
             margins=margins,
-            orientation={"value": "A1 top left" if known else "unknown", "source": source},
             image=self.size,
             alternatives=alternatives,
             table=table,

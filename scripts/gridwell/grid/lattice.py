@@ -956,11 +956,11 @@ def build(points: Array, basis: Basis) -> Lattice | None:
     lattice = fit(points, patch.member, patch.index, steps_x, steps_y)
     lattice = _filled(points, tree, lattice)
     gain = _gain(points, lattice)
-    gain *= _HALF if _is_half(lattice.index) else 1.0
+    gain *= _HALF if is_half(lattice.index) else 1.0
     return replace(lattice, gain=gain, sparse=sparse, unclear=unclear)
 
 
-def _is_half(index: Index) -> bool:
+def is_half(index: Index) -> bool:
     """Whether every second column, row or diagonal holds next to nothing: half a lattice."""
     for line in (index[:, 0], index[:, 1], index.sum(axis=1)):
         if np.ptp(line) >= 3:
@@ -996,7 +996,7 @@ def _filled(points: Array, tree: cKDTree, lattice: Lattice) -> Lattice:
 
 def _gain(points: Array, lattice: Lattice) -> float:
     """Log-likelihood ratio, in nats, of all candidates: lattice and chance against chance alone."""
-    n, m = len(points), len(lattice.member)
+    n = len(points)
     c0, c1, r0, r1 = _dense(lattice)
     nodes = (c1 - c0 + 1) * (r1 - r0 + 1)
     inner = (

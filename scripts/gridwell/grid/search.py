@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from gridwell.grid import elements, evidence, lattice
@@ -231,23 +230,12 @@ def _judged(found: Found, dims: Dims) -> Found:
         * float(np.clip(found.template.isolation, 0.05, 0.6))
         * float(kept.sum()) ** 0.15
     )
-    if _every_second_empty(kept):
+    if kept.any() and lattice.is_half(np.argwhere(kept)):
         quality *= _HALF
     for n, wanted in ((e.rows, dims.rows), (e.cols, dims.cols)):
         if wanted and not wanted / 2 <= n <= wanted + 1:
             quality *= _OTHER_SIZE
     return replace(found, purity=purity, alike=alike, quality=quality)
-
-
-def _every_second_empty(kept: npt.NDArray[np.generic]) -> bool:
-    """Whether every second row, column or diagonal shows next to nothing."""
-    row, col = np.nonzero(kept)
-    for line, span in ((row, kept.shape[0]), (col, kept.shape[1]), (row + col, min(kept.shape))):
-        if span >= 4 and len(line):
-            odd = float((line % 2).mean())
-            if min(odd, 1 - odd) < 0.15:
-                return True
-    return False
 
 
 def _strong(candidates: Candidates, like: Array) -> Bools:
