@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.stats import poisson
+from scipy.stats import binom
 
 from gridwell.config.models import Carrier, GridOptions, GridOverride
 from gridwell.grid import evidence
 from gridwell.grid.evidence import Bools, Cells, Extent, Odds, Template
+from gridwell.grid.frame import Frame
 from gridwell.grid.lattice import Array, Basis
 
 # Formats so common that seeing one whole is evidence by itself (SLAS plates, 672-spot slides).
@@ -31,14 +32,24 @@ _OFF_MIDDLE = 0.6  # … it would lie in the middle of the image with a few more
 _CUT = 0.6  # … the image ends right at the grid, on one side only
 _BORDER = 0.01  # … the image ends before the next line
 _HOLLOW = 0.6  # … a line inside is empty, so that outer ones may be
-_SINGLE = 0.05  # … a single one does
+_SINGLE = 0.16  # … a single one does
 _UNCLEAR = 0.15  # … a gap between blocks could be an empty line
 _STRAYS = 0.3  # … single spots lie on the lattice just outside it
+_FEW_SHOW = 0.2  # … fewer spots show than lines can be told from
 _THIN = 0.15  # … an outer line shows fewer spots than lines of this grid do
 _FILLED = 0.8  # … the pattern goes on to all borders of the image
 _BESIDE = 0.5  # … spots beside it form a lattice of their own
 # Pitches between a grid and the image's border that may hide a line.
 _NARROW = 0.62
+# Spots that are too few, unless they fill a common format.
+_FEW = 9
+# Filled part of an outer line, of that of the whole grid, below which it is sparse.
+_SPARSE_LINE = 0.55
+# Pitches by which an outline may be off its place, and least distance of it from a line.
+_FRAME_AGREES = 0.2
+_FRAME_NEAREST = 0.35
+# Pitches by which room on opposite sides may differ for a grid in the middle of its image.
+_CENTRED = 0.5
 # Filled part from which a line in a gap is more than strays.
 _SPARSE = 0.12
 # Chance that a line of the grid shows so few spots, below which it is rare.
@@ -59,7 +70,7 @@ _WORTH_SAYING = 0.02
 _WORTH_DRAWING = 0.05
 _MOST_OTHERS = 4
 # Chance of a lattice below which there is none to speak of.
-_NO_LATTICE = 0.02
+_NO_LATTICE = 0.08
 
 NOT_FOUND = "no lattice of spots was found; give rows, cols and three corners in an override"
 
@@ -132,6 +143,8 @@ class View:
         Quality of the best other lattice as a fraction of this one's.
     beside
         Spots off the grid that form a lattice of their own.
+    strays
+        Candidates that lie on no node of the grid.
     sparse
         Filled part of a line that was taken for strays in a gap between blocks.
     unclear
@@ -140,6 +153,8 @@ class View:
         Columns and rows that begin a block, in the indices of the cells.
     image_shape
         Height and width of the searched image.
+    frame
+        Where the carrier's outline lies, if it was looked for.
     """
 
     cells: Cells
@@ -154,10 +169,12 @@ class View:
     gain: float
     rival: float
     beside: int
+    strays: int
     sparse: float
     unclear: bool
     steps: tuple[tuple[int, ...], tuple[int, ...]]
     image_shape: tuple[int, ...]
+    frame: Frame | None = None
 
     @property
     def inner(self) -> Bools:
@@ -224,11 +241,21 @@ def decide(
         Known carrier, for its blocks.
     """
     doubts: list[Doubt] = []
-    rows, rows_open = _axis(
-        0, view, dims.rows, sizes=_sizes(carrier, 0), anchors=anchors, doubts=doubts
-    )
-    cols, cols_open = _axis(
-        1, view, dims.cols, sizes=_sizes(carrier, 1), anchors=anchors, doubts=doubts
+    if not anchors and dims.rows is None and dims.cols is None:
+        view, doubt = _common_within(view)
+        doubts += [doubt] if doubt else []
+    framed = _framed(view, dims, carrier)
+    (rows, rows_open), (cols, cols_open) = (
+        _axis(
+            axis,
+            view,
+            wanted,
+            framed=framed[axis],
+            sizes=_sizes(carrier, axis),
+            anchors=anchors,
+            doubts=doubts,
+        )
+        for axis, wanted in ((0, dims.rows), (1, dims.cols))
     )
     extent = Extent(*rows, *cols)
     if extent.rows < 1 or extent.cols < 1:
@@ -251,6 +278,28 @@ def decide(
         margins=evidence.margins(lines),
         alternatives=_alternatives(extent, doubts),
     )
+
+
+def _common_within(view: View) -> tuple[View, Doubt | None]:
+    """Without a sparse outer line that alone keeps the grid from being of a common format."""
+    e, inner = view.seen, view.inner
+    for axis, last in ((0, False), (0, True), (1, False), (1, True)):
+        part = inner if axis == 0 else inner.T
+        if len(part) < 3 or part[-1 if last else 0].mean() > _SPARSE_LINE * part.mean():
+            continue
+        _, first, end = _resized(e, axis, last, -1)
+        smaller = (
+            Extent(first, end, e.col0, e.col1) if axis == 0 else Extent(e.row0, e.row1, first, end)
+        )
+        if _standard(smaller.rows, smaller.cols):
+            word, option, _, _ = _NAMES[axis]
+            text = (
+                f"a few spots show {'after the last' if last else 'before the first'} {word} of a "
+                f"{smaller.rows} x {smaller.cols} grid: give {option}, or the carrier"
+            )
+            whole = (axis, e.row0, e.row1) if axis == 0 else (axis, e.col0, e.col1)
+            return replace(view, seen=smaller), Doubt(_STRAYS, text, (whole,))
+    return view, None
 
 
 def _alternatives(extent: Extent, doubts: Sequence[Doubt]) -> tuple[Extent, ...]:
@@ -355,6 +404,7 @@ def _axis(
     view: View,
     wanted: int | None,
     *,
+    framed: int | None,
     sizes: tuple[int, ...],
     anchors: dict[tuple[int, int], Array],
     doubts: list[Doubt],
@@ -375,6 +425,8 @@ def _axis(
         return (start, last), False
     if wanted is None:
         return (low, high), False
+    if framed is not None:
+        return (framed, framed + wanted - 1), False
 
     gain = float(np.log(odds.occupied / odds.accident))
 
@@ -412,10 +464,14 @@ def _axis(
         return (first, first + wanted - 1), True
     values = [value(s) for s in starts]
     min_value = gain * sum(_count(axis, k, hits, seen) for k in range(low, high + 1))
-    middle = (hits.shape[axis] - wanted) / 2
-    ranked = sorted(
-        range(len(starts)), key=lambda i: (-round(values[i], 6), abs(starts[i] - middle))
-    )
+    sides = _Sides(cells, seen, view.basis, view.spot, view.image_shape)
+    off = (sides.top - sides.bottom, sides.left - sides.right)[axis]
+
+    def off_middle(first: int) -> float:
+        # Pitches by which the grid would lie nearer to one border of the image.
+        return abs(off - (low - first) + (first + wanted - 1 - high))
+
+    ranked = sorted(range(len(starts)), key=lambda i: (-round(values[i], 6), off_middle(starts[i])))
     best = starts[ranked[0]]
     if count > wanted:
         dropped = [k for k in range(low, high + 1) if not best <= k < best + wanted]
@@ -450,6 +506,43 @@ def _axis(
             )
         )
     return (best, best + wanted - 1), False
+
+
+def _framed(view: View, dims: Dims, carrier: Carrier | None) -> tuple[int | None, int | None]:
+    """First row and column of a grid of known size by the carrier's outline around it.
+
+    Of a carrier that tells where A1 lies in it, the outline must lie there; of others, equally
+    far on opposite sides. All four sides must agree, or none is believed.
+    """
+    f, e = view.frame, view.seen
+    if f is None or dims.rows is None or dims.cols is None:
+        return None, None
+    out: list[int] = []
+    sides = (
+        (f.top, f.bottom, dims.rows, e.row0, e.rows),
+        (f.left, f.right, dims.cols, e.col0, e.cols),
+    )
+    for axis, (before, after, wanted, low, count) in enumerate(sides):
+        spare = wanted - count
+        if before is None or after is None or spare < 0:
+            return None, None
+        # Each empty line before the first that shows takes a pitch there and gives one behind.
+        empty = (before - after - _uneven(carrier, axis, wanted) + spare) / 2
+        fits = -0.3 < empty < spare + 0.3 and abs(empty - round(empty)) < _FRAME_AGREES
+        if not fits or min(before - empty, after - spare + empty) < _FRAME_NEAREST:
+            return None, None
+        out.append(low - round(empty))
+    return out[0], out[1]
+
+
+def _uneven(carrier: Carrier | None, axis: int, wanted: int) -> float:
+    """Pitches by which the outline is farther before the first line than after the last."""
+    if carrier is None or not (carrier.a1_um and carrier.footprint_um and carrier.pitch_um):
+        return 0.0
+    k = 1 - axis
+    before = carrier.a1_um[k]
+    after = carrier.footprint_um[k] - before - (wanted - 1) * carrier.pitch_um[k]
+    return (before - after) / carrier.pitch_um[k]
 
 
 def _anchored(
@@ -593,6 +686,18 @@ def _size_doubts(view: View, dims: Dims) -> list[Doubt]:
     free = dims.rows is None and dims.cols is None
     standard = free and _standard(seen.rows, seen.cols) and view.inner.sum() >= 5
     out = []
+    shown = int(view.inner.sum())
+    if shown < _FEW and not (standard and view.inner.all()):
+        text = f"only {shown} spots show: give rows and cols, or the carrier"
+        out.append(Doubt(_FEW_SHOW, text))
+    middle = _middle_format(seen, sides) if free else None
+    if middle is not None:
+        (rows, cols), others = middle
+        text = (
+            f"with empty lines a {rows} x {cols} grid would lie in the middle of the image: give "
+            "rows and cols, or the carrier"
+        )
+        out.append(Doubt(_NEXT_FORMAT, text, others))
     spare = _larger_format(seen.rows, seen.cols) if free and not standard else None
     # An empty line more on one side would move a grid that lies in the middle out of it.
     if spare and not sides.framed:
@@ -698,7 +803,12 @@ def _outer_doubts(view: View, axis: int, last: bool) -> list[Doubt]:
     beyond = slice(high + 1, high + 1 + _BEYOND) if last else slice(max(low - _BEYOND, 0), low)
     shown = int(hits[beyond, first : end + 1].sum())
     places = int(inside[beyond, first : end + 1].sum())
-    by_accident = float(poisson.sf(shown - 1, view.odds.accident * places)) if shown else 1.0
+    if not shown:
+        return []
+    # A stray of the image comes to lie on a node there by this chance.
+    image = float(np.prod(view.image_shape))
+    share = min(0.25 * places * view.basis.area / image, 1.0)
+    by_accident = float(binom.sf(shown - 1, max(view.strays, shown), share))
     if by_accident > _PERHAPS:
         return []
     chance = _STRAYS if by_accident < _BY_ACCIDENT else _SINGLE
@@ -720,12 +830,28 @@ def _standard(rows: int, cols: int) -> bool:
     return (rows, cols) in _FORMATS or (cols, rows) in _FORMATS
 
 
+def _middle_format(
+    seen: Extent, sides: _Sides
+) -> tuple[tuple[int, int], tuple[tuple[int, int, int], ...]] | None:
+    """A larger common format that would lie in the middle of the image, and its own lines."""
+    off = (sides.top - sides.bottom, sides.left - sides.right)
+    for a, b in _FORMATS:
+        for r, c in ((a, b), (b, a)):
+            extra = (r - seen.rows, c - seen.cols)
+            if min(extra) < 0 or max(extra) < 3:
+                continue
+            if all(abs(abs(o) - e) < _CENTRED for o, e in zip(off, extra, strict=True)):
+                lines = [_resized(seen, axis, off[axis] < 0, extra[axis]) for axis in (0, 1)]
+                return (r, c), tuple(line for line, e in zip(lines, extra, strict=True) if e)
+    return None
+
+
 def _larger_format(rows: int, cols: int) -> tuple[int, int] | None:
     """A common format that the grid would be with one or two more empty lines on one side."""
     for a, b in _FORMATS:
         for r, c in ((a, b), (b, a)):
             extra = (r - rows, c - cols)
-            if r * c >= 24 and sorted(extra) in ([0, 1], [0, 2]):
+            if r * c >= 24 and sorted(extra) in ([0, 1], [0, 2], [1, 1]):
                 return r, c
     return None
 

@@ -18,6 +18,7 @@ from gridwell.grid import decide, elements, evidence
 from gridwell.grid.decide import Dims, View
 from gridwell.grid.elements import Image
 from gridwell.grid.evidence import Cells, Extent, Template
+from gridwell.grid.frame import Frame, find_frame
 from gridwell.grid.lattice import Array, Basis, Limits
 from gridwell.grid.model import Grid
 from gridwell.grid.outline import Outline, measure_outline
@@ -197,7 +198,7 @@ class _Job:
         )
 
 
-def view_of(found: Found, image_shape: tuple[int, ...]) -> View:
+def view_of(found: Found, image_shape: tuple[int, ...], frame: Frame | None = None) -> View:
     """What decides of a lattice that was found in an image of a shape."""
     return View(
         cells=found.cells,
@@ -212,15 +213,21 @@ def view_of(found: Found, image_shape: tuple[int, ...]) -> View:
         gain=found.lattice.gain,
         rival=found.rival,
         beside=found.beside,
+        strays=found.strays,
         sparse=found.lattice.sparse,
         unclear=found.lattice.unclear,
         steps=_local_steps(found),
         image_shape=image_shape,
+        frame=frame,
     )
 
 
 def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
-    view = view_of(found, gray.shape)
+    frame = None
+    if job.dims.rows and job.dims.cols and not job.known.anchors:
+        basis = found.lattice.basis
+        frame = find_frame(gray, found.cells.nodes, found.extent, basis)
+    view = view_of(found, gray.shape, frame)
     verdict = decide.decide(view, dims=job.dims, anchors=job.known.anchors, carrier=job.carrier)
     e = verdict.extent
     if e is None:
@@ -257,7 +264,7 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
         merged=_merged(gray, nodes, seen, basis, sign),
         margins=verdict.margins,
         steps=steps,
-        origin=nodes[0, 0],
+        origin=shifted[0, 0],
         alternatives=tuple(_alternative(job, found, e, other) for other in verdict.alternatives)
         if status == "ambiguous"
         else (),

@@ -67,6 +67,8 @@ class Found:
         Quality of the best lattice of another kind, as a fraction of this one's.
     beside
         Candidates off the nodes that form a lattice of the same vectors by themselves.
+    strays
+        Candidates off the nodes.
     """
 
     candidates: Candidates
@@ -82,6 +84,7 @@ class Found:
     quality: float
     rival: float = 0.0
     beside: int = 0
+    strays: int = 0
 
     @property
     def hits(self) -> Bools:
@@ -222,7 +225,7 @@ def _judged(found: Found, dims: Dims) -> Found:
     alike = evidence.alternation(found.candidates.surface, centres, found.lattice.basis)
     quality = (
         purity
-        * float(explained.mean()) ** 0.3
+        * (float(explained.mean()) if explained.size else 0.0) ** 0.3
         * float(kept.mean()) ** 0.5
         * max(0.0, 1 - found.lattice.rms / 0.3)
         * max(likeness, 0.0)
@@ -284,7 +287,8 @@ def _polished(image: Image, found: Found) -> Found:
     if found.candidates.surface is not image:
         between = e.cut(nodes) + 0.5 * basis.u + 0.5 * basis.v
         found = _widened(found, fine, evidence.weigh(image, between, basis, spot, coarse=True))
-    return replace(found, beside=_beside(found))
+    strays = _strays(found)
+    return replace(found, beside=_beside(strays, found.lattice.basis), strays=len(strays))
 
 
 def _refitted(found: Found, fine: Cells) -> Found:
@@ -351,18 +355,26 @@ def polarity_of(image: Image, found: Found) -> int:
     return evidence.polarity(image, nodes, b)
 
 
-def _beside(found: Found) -> int:
-    """Candidates off the grid's nodes with neighbours of their own at the lattice's vectors."""
+def _strays(found: Found) -> Array:
+    """Strong candidates off the grid's nodes, (n, 2)."""
     basis = found.lattice.basis
     inner = found.extent.cut(found.cells.nodes).reshape(-1, 2)
     distance, _ = cKDTree(inner).query(found.candidates.points)
-    strong = _strong(found.candidates, found.candidates.strength[distance < 0.3 * basis.pitch])
-    rest = found.candidates.points[strong & (distance > 0.4 * basis.pitch)]
-    if len(rest) < 4:
+    on = distance < 0.3 * basis.pitch
+    strong = _strong(found.candidates, found.candidates.strength[on])
+    strays: Array = found.candidates.points[strong & (distance > 0.4 * basis.pitch)]
+    return strays
+
+
+def _beside(strays: Array, basis: Basis) -> int:
+    """How many of them have neighbours of their own at the lattice's vectors."""
+    if len(strays) < 4:
         return 0
-    tree = cKDTree(rest)
+    tree = cKDTree(strays)
     friends = sum(
-        np.isfinite(tree.query(rest + step, distance_upper_bound=0.2 * basis.pitch)[0]).astype(int)
+        np.isfinite(tree.query(strays + step, distance_upper_bound=0.2 * basis.pitch)[0]).astype(
+            int
+        )
         for step in (basis.u, -basis.u, basis.v, -basis.v)
     )
     return int((np.asarray(friends) >= 2).sum())

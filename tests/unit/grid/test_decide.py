@@ -54,6 +54,7 @@ def view_of(
         gain=6.0 * shown.sum(),
         rival=0.1,
         beside=0,
+        strays=len(strays),
         sparse=0.0,
         unclear=False,
         steps=((), ()),
