@@ -32,7 +32,6 @@ _OFF_MIDDLE = 0.6  # … it would lie in the middle of the image with a few more
 _CUT = 0.6  # … the image ends right at the grid, on one side only
 _BORDER = 0.01  # … the image ends before the next line
 _HOLLOW = 0.6  # … a line inside is empty, so that outer ones may be
-_SINGLE = 0.16  # … a single one does
 _UNCLEAR = 0.15  # … a gap between blocks could be an empty line
 _STRAYS = 0.3  # … single spots lie on the lattice just outside it
 _FEW_SHOW = 0.2  # … fewer spots show than lines can be told from
@@ -42,7 +41,7 @@ _BESIDE = 0.5  # … spots beside it form a lattice of their own
 # Pitches between a grid and the image's border that may hide a line.
 _NARROW = 0.62
 # Spots that are too few, unless they fill a common format.
-_FEW = 9
+_FEW = 8
 # Filled part of an outer line, of that of the whole grid, below which it is sparse.
 _SPARSE_LINE = 0.55
 # Pitches by which an outline may be off its place, and least distance of it from a line.
@@ -59,7 +58,6 @@ _KEPT = 2.0
 # Lines beyond an outer one in which single spots are looked for; chance of that many by accident.
 _BEYOND = 3
 _BY_ACCIDENT = 0.02
-_PERHAPS = 0.12
 # Odds, before looking, of one more line on a side: of any format, of one more common than it.
 _ONE_MORE = 0.5
 _ONE_MORE_COMMON = 0.03
@@ -809,15 +807,14 @@ def _outer_doubts(view: View, axis: int, last: bool) -> list[Doubt]:
     image = float(np.prod(view.image_shape))
     share = min(0.25 * places * view.basis.area / image, 1.0)
     by_accident = float(binom.sf(shown - 1, max(view.strays, shown), share))
-    if by_accident > _PERHAPS:
+    if by_accident > _BY_ACCIDENT:
         return []
-    chance = _STRAYS if by_accident < _BY_ACCIDENT else _SINGLE
     word, option, low_side, high_side = _NAMES[axis]
     text = (
         f"{shown} spots show beyond the {'last' if last else 'first'} {word}, at the "
         f"{high_side if last else low_side}: give {option}, or the carrier"
     )
-    return [Doubt(chance, text, (_resized(e, axis, last, 1),))]
+    return [Doubt(_STRAYS, text, (_resized(e, axis, last, 1),))]
 
 
 def _resized(e: Extent, axis: int, last: bool, by: int) -> tuple[int, int, int]:
