@@ -362,8 +362,8 @@ def _level_row(level: str, part: pd.DataFrame) -> dict:
 
 def _error_row(level: str, part: pd.DataFrame) -> dict:
     right = part[part["right"]]
-    shape = right["true"].str.split("x", expand=True).astype(int)
-    large = right[shape[0] * shape[1] >= LARGE]
+    sizes = [int(np.prod([int(n) for n in true.split("x")])) for true in right["true"]]
+    large = right[np.array(sizes, int) >= LARGE]
     names = ("pitch %", "angle", "position %")
     row = {"level": level, "grids": len(large)}
     row |= {name: large[name].median() for name in names}
