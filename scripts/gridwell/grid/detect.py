@@ -20,6 +20,7 @@ from gridwell.grid.elements import Image
 from gridwell.grid.evidence import Cells, Extent, Template
 from gridwell.grid.frame import Frame, find_frame
 from gridwell.grid.lattice import Array, Basis, Limits
+from gridwell.grid.look import look
 from gridwell.grid.model import Grid
 from gridwell.grid.outline import Outline, measure_outline
 from gridwell.grid.overrides import Known, understand
@@ -358,36 +359,18 @@ def _merged(
 
 def _taken(job: _Job, gray: Image | None, nodes: Array, basis: Basis, options: GridOptions) -> Grid:
     """A grid as a person fixed it, looked at only to see which spots show."""
-    rows, cols = nodes.shape[:2]
-    score = np.zeros((rows, cols))
-    found = np.zeros((rows, cols), bool)
-    spot = None
-    if gray is not None:
-        signs = {"bright": (1,), "dark": (-1,)}.get(options.polarity, (1, -1))
-        best = 0.0
-        h, w = gray.shape
-        inside = (
-            (nodes[..., 0] >= 0) & (nodes[..., 1] >= 0) & (nodes[..., 0] < w) & (nodes[..., 1] < h)
-        )
-        if inside.any():
-            for sign in signs:
-                one = evidence.template(gray, nodes[inside], basis, sign)
-                cells = evidence.weigh(gray, nodes, basis, one)
-                value = float(np.median(cells.likeness[inside])) * np.clip(one.isolation, 0, 1)
-                if value > best and one.isolation > 0.3:
-                    best, spot, score = value, one, cells.score
-        threshold = max(0.3, 0.5 * float(np.median(score[inside]))) if inside.any() else 1.0
-        found = (score >= threshold) & (best > 0.35)
+    shape = nodes.shape[:2]
+    seen = None if gray is None else look(gray, nodes, basis, polarity=options.polarity)
     return job.grid(
         status="override",
         reason="",
         confidence=1.0,
         nodes=nodes,
         basis=basis,
-        spot=spot,
-        score=score,
-        found=found,
-        merged=np.zeros((rows, cols), bool),
+        spot=seen.spot if seen else None,
+        score=seen.cells.score if seen else np.zeros(shape),
+        found=seen.hits if seen else np.zeros(shape, bool),
+        merged=np.zeros(shape, bool),
         margins={},
         steps=((), ()),
         origin=nodes[0, 0],
