@@ -264,7 +264,9 @@ def decide(
     if not anchors:
         doubts += _size_doubts(view, dims)
     doubts += _fit_doubts(view)
-    doubts = sorted((d for d in doubts if d.chance >= _WORTH_SAYING), key=lambda d: -d.chance)
+    # What holds for rows and for columns alike is said, and counts, once.
+    each = {d.text: d for d in doubts if d.chance >= _WORTH_SAYING}
+    doubts = sorted(each.values(), key=lambda d: -d.chance)
     confidence = right * float(np.prod([1 - d.chance for d in doubts]))
     lines = _clipped_evidence(view.hits, view.cells, extent, view.odds)
     return Verdict(

@@ -241,6 +241,8 @@ def _judged(job: _Job, gray: Image, found: Found, options: GridOptions) -> Grid:
     basis = found.lattice.basis
     score = _cut(found.cells.score, e)
     seen = score >= found.threshold
+    if not seen.any():
+        return job.failed("no spot shows where the grid would lie: check origin, corners and size")
     if verdict.confidence < options.min_confidence or verdict.open:
         status = "ambiguous"
     else:

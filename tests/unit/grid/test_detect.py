@@ -252,3 +252,20 @@ def test_gray_follows_the_colour_that_contrasts() -> None:
     assert gray.std() > 1.2 * (60 * shade).std()
     grid = detect_grid(gray, scale=1.0, options=GridOptions(rows=5, cols=6))
     assert_true(grid, made)
+
+
+def test_a_grid_placed_where_nothing_shows_fails_with_a_reason() -> None:
+    made = render(8, 12, margin=5.0)
+    pitch = made.centres[0, 1, 0] - made.centres[0, 0, 0]
+    x, y = made.centres[-1, -1] + 2 * pitch
+    grid = detect(made, override=GridOverride(origin=(x, y), rows=2, cols=2))
+    assert grid.status == "failed"
+    assert "origin" in grid.reason
+
+
+def test_a_doubt_of_rows_and_columns_alike_is_said_once() -> None:
+    made = render(8, 12, margin=4.0)
+    h, w = made.image.shape
+    grid = detect(made, carrier=carrier(8, 12), override=GridOverride(origin=(w - 20.0, h - 20.0)))
+    assert grid.status == "ambiguous"
+    assert grid.reason.count("a named spot does not lie on the lattice") == 1
