@@ -96,6 +96,8 @@ def detect_grid(
         polarity=options.polarity,
         gpu=gpu,
     )
+    if found is None and known.pitch is not None:
+        return job.failed("no lattice of the given pitch was found: check pitch, or leave it out")
     if found is None:
         return job.failed(decide.NOT_FOUND)
     return _judged(job, gray, found, options)

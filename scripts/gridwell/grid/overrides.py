@@ -96,6 +96,10 @@ def _reduced(xy: Array, scale: float) -> Array:
     return (xy + 0.5) / scale - 0.5
 
 
+# Pitches that a spot may be wide: touching spots are a little wider than their spacing.
+_WIDEST_SPOT = 1.2
+
+
 def honour(grid: Grid, override: GridOverride) -> Grid:
     """Give a grid exactly the pitch, angle and origin that a person wrote.
 
@@ -120,7 +124,17 @@ def honour(grid: Grid, override: GridOverride) -> Grid:
         for name in ("pitch", "angle", "origin")
         if getattr(override, name) is not None
     }
-    if not given or not grid.rows or grid.pitch is None or grid.origin is None:
+    if not grid.rows or grid.pitch is None or grid.origin is None:
+        return grid
+    if override.spot is not None and any(
+        size > _WIDEST_SPOT * step for size, step in zip(override.spot, grid.pitch, strict=True)
+    ):
+        reason = (
+            f"spot: [{override.spot[0]:g}, {override.spot[1]:g}] is wider than the spots are apart "
+            f"({grid.pitch[0]:.1f} x {grid.pitch[1]:.1f} px): correct it"
+        )
+        return replace(grid, status="ambiguous", confidence=0.0, reason=reason)
+    if not given:
         return grid
     pitch = override.pitch or grid.pitch
     angle = grid.angle if override.angle is None else override.angle

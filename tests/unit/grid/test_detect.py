@@ -269,3 +269,9 @@ def test_a_doubt_of_rows_and_columns_alike_is_said_once() -> None:
     grid = detect(made, carrier=carrier(8, 12), override=GridOverride(origin=(w - 20.0, h - 20.0)))
     assert grid.status == "ambiguous"
     assert grid.reason.count("a named spot does not lie on the lattice") == 1
+
+
+def test_a_given_pitch_that_no_lattice_has_is_named() -> None:
+    grid = detect(render(8, 12), override=GridOverride(pitch=(21.5, 21.5)))
+    assert grid.status == "failed"
+    assert "pitch" in grid.reason

@@ -200,3 +200,10 @@ def test_blank_images_fail_with_the_reason():
     assert (grid.status, grid.rows) == ("failed", 0)
     assert "blank" in grid.reason
     assert grid.orientation["value"] == "unknown"
+
+
+def test_a_spot_wider_than_the_spacing_is_refused() -> None:
+    grid = find(render(8, 12), override=GridOverride(spot=(45.0, 45.0)))
+    assert grid.status == "ambiguous"
+    assert "spot" in grid.reason
+    assert "wider" in grid.reason
