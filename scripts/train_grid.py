@@ -1,7 +1,7 @@
 """Train the network that finds elements on simulated carriers, and measure it: make train-grid.
 
 --start names weights to go on from, --cache a folder that keeps drawn crops (of this code alone by
-default), --real one of real images (see gridwell.learn.real), --note what else the card shall say.
+default), --real one of real images (gridwell.learn.grid_real), --note what else the card shall say.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from gridwell.config.carriers import resources
 from gridwell.grid.elements import normalise, to_gray
-from gridwell.learn.crops import Example
+from gridwell.learn.grid_crops import Example
 from gridwell.network.elements import WEIGHTS
 from gridwell.phantom.grid_images import NEGATIVES, Sample, negative, sample
 from gridwell.phantom.grids import LEVELS
@@ -46,7 +46,7 @@ def held_out(kind: str, seed: int) -> Example:
 
 
 if __name__ == "__main__":
-    from gridwell.learn.recipe import train_and_measure
+    from gridwell.learn.grid_recipe import train_and_measure
 
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--steps", type=int, default=8000)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gridwell.config.carriers import resources
 from gridwell.config.errors import InputError
-from gridwell.learn.evaluate import best_size, peaks, right
+from gridwell.learn.grid_evaluate import best_size, peaks, right
 from gridwell.network.elements import WEIGHTS, ElementNetwork, local_contrast, resized
 
 PITCH = 40.0

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from gridwell.learn import recipe
-from gridwell.learn.crops import Example
+from gridwell.learn import grid_recipe
+from gridwell.learn.grid_crops import Example
 from gridwell.network.weights import load_network
 
 
@@ -22,11 +22,11 @@ def draw(seed: int) -> Example:
 
 @pytest.mark.slow
 def test_recipe_writes_weights_and_their_card(tmp_path, monkeypatch):
-    monkeypatch.setattr(recipe, "HELD_OUT_IMAGES", 2)
+    monkeypatch.setattr(grid_recipe, "HELD_OUT_IMAGES", 2)
     out = tmp_path / "net.safetensors"
 
     def make(start):
-        recipe.train_and_measure(
+        grid_recipe.train_and_measure(
             draw,
             lambda kind, seed: draw(seed),
             ("any",),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from gridwell.learn.crops import GRAY_STEPS, SIDE, Crops
+from gridwell.learn.grid_crops import GRAY_STEPS, SIDE, Crops
 from gridwell.network.unet import UNet, fold
 
 Tensor = torch.Tensor

@@ -6,8 +6,8 @@ import hashlib
 import textwrap
 from pathlib import Path
 
-from gridwell.learn.evaluate import NEAR, THRESHOLD, Score, table
-from gridwell.learn.train import Recipe
+from gridwell.learn.grid_evaluate import NEAR, THRESHOLD, Score, table
+from gridwell.learn.grid_train import Recipe
 
 Scores = list[tuple[str, Score]]
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from gridwell.learn.crops import Example, cached_crops, crop_example, make_crops
-from gridwell.learn.evaluate import peaks
+from gridwell.learn.grid_crops import Example, cached_crops, crop_example, make_crops
+from gridwell.learn.grid_evaluate import peaks
 
 
 def example(seed: int, pitch: float = 30.0, shape: tuple[int, int] = (600, 700)) -> Example:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from gridwell.grid.elements import normalise, to_gray
-from gridwell.learn.crops import Crops, Example, make_crops
-from gridwell.learn.train import Recipe, batch, loss_of, train
+from gridwell.learn.grid_crops import Crops, Example, make_crops
+from gridwell.learn.grid_train import Recipe, batch, loss_of, train
 from gridwell.network.device import one_thread
 from gridwell.phantom.grid_images import sample
 

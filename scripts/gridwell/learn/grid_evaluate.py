@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gridwell.learn.crops import Example
+from gridwell.learn.grid_crops import Example
 from gridwell.network.elements import ElementMaps, ElementNetwork, Image, Policy
 
 Array = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gridwell.grid.elements import normalise, to_gray
-from gridwell.learn.crops import Example
+from gridwell.learn.grid_crops import Example
 from gridwell.network.elements import Image
 
 # Masks in which neighbouring cores touch, so that regions are no cores.

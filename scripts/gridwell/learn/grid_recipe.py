@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gridwell.config.files import whole
-from gridwell.learn.card import HELD_OUT, HELD_OUT_IMAGES, Scores, card
-from gridwell.learn.crops import SIDE, Draw, Example, cached_crops
-from gridwell.learn.evaluate import Score, score, table
-from gridwell.learn.real import read_real
-from gridwell.learn.train import Recipe, train
+from gridwell.learn.grid_card import HELD_OUT, HELD_OUT_IMAGES, Scores, card
+from gridwell.learn.grid_crops import SIDE, Draw, Example, cached_crops
+from gridwell.learn.grid_evaluate import Score, score, table
+from gridwell.learn.grid_real import read_real
+from gridwell.learn.grid_train import Recipe, train
 from gridwell.network.device import one_thread
 from gridwell.network.elements import ElementNetwork
 from gridwell.network.unet import UNet

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from gridwell.learn.evaluate import Score, peaks, right, table
+from gridwell.learn.grid_evaluate import Score, peaks, right, table
 
 
 def test_peaks_lie_between_pixels():
