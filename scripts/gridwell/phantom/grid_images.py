@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gridwell.phantom.grids import LEVELS, Scene, scene
+from gridwell.phantom.painting import Plane, blob, clouds, jpeg, smooth
 
-Plane = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Pattern = Callable[[Scene, np.random.Generator], Plane]
 _F = np.float32
@@ -173,7 +173,7 @@ def _paint(
         _scratches(look.scratches, signal, rng)
     surround = _surround(truth, look, rng)
     if look.blur > 0.3:
-        signal = _smooth(signal, look.blur)
+        signal = smooth(signal, look.blur)
     noise = look.contrast * _strength(signal, cover) / look.snr
     image = _develop(signal, surround, replace(look, noise=noise), truth, rng)
     return Sample(image, truth, cover, truth.level, look.style)
@@ -228,8 +228,8 @@ def _elements(truth: Scene, look: Look, rng: np.random.Generator) -> tuple[Plane
     amplitude = np.exp(np.clip(rng.standard_normal(truth.present.shape), -1.8, 1.8))
     amplitude = (amplitude**look.amplitude_sd).astype(_F)
     profile = _profile(look.style, truth, rng)
-    noise = _clouds((height, width), max(min(truth.spot_size) * 0.35, 1.5), rng)
-    tissue = _clouds((height, width), max(min(truth.spot_size) * 0.12, 0.8), rng)
+    noise = clouds((height, width), max(min(truth.spot_size) * 0.35, 1.5), rng)
+    tissue = clouds((height, width), max(min(truth.spot_size) * 0.12, 0.8), rng)
     signal, cover = np.zeros((2, height, width), _F)
     if not truth.present.any():
         return signal, cover
@@ -373,7 +373,7 @@ def _cells(truth: Scene, rng: np.random.Generator) -> Plane:
     x, y = np.clip(np.rint(at).astype(np.intp), 0, (width - 1, height - 1)).T
     dots = np.bincount(y * width + x, minlength=width * height).reshape(height, width)
     sigma = max(min(truth.spot_size) * rng.uniform(0.025, 0.05), 0.6)
-    spread = _smooth(dots.astype(_F), sigma)
+    spread = smooth(dots.astype(_F), sigma)
     return np.minimum(spread * _F(2 * np.pi * sigma**2 * rng.uniform(0.5, 1.0)), 1.5)
 
 
@@ -406,7 +406,7 @@ def _debris(
         level = int(rng.integers(60, 256))
         at = (round(x), round(y))
         if kind == 0:  # an irregular blob
-            polygon = _blob(x, y, side * rng.uniform(0.15, 0.8), rng)
+            polygon = blob(x, y, side * rng.uniform(0.15, 0.8), rng)
             cv2.fillPoly(dirt, [polygon], level, cv2.LINE_AA)
         elif kind == 1:  # a fibre
             bends = np.array([x, y]) + rng.normal(0, side * 0.5, (5, 2)).cumsum(axis=0)
@@ -421,13 +421,6 @@ def _debris(
     sign = _F(-1 if len(centres) and rng.random() < 0.2 else 1)
     drawn = dirt > 0
     signal[drawn] = sign * _F(1.2 / 255) * dirt[drawn]
-
-
-def _blob(x: float, y: float, radius: float, rng: np.random.Generator) -> npt.NDArray[np.int32]:
-    way = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-    away = radius * rng.uniform(0.5, 1.2, 12) * (1 + 0.6 * np.cos(way - rng.uniform(0, 6.3)))
-    ring = np.stack([x + away * np.cos(way), y + away * np.sin(way)], axis=1)
-    return np.rint(ring).astype(np.int32)
 
 
 def _scratches(count: int, signal: Plane, rng: np.random.Generator) -> None:
@@ -526,20 +519,6 @@ def _rule(scenery: npt.NDArray[np.uint8], pitch: float, rng: np.random.Generator
 # --- light, camera, file ----------------------------------------------------------------------
 
 
-def _smooth(plane: Plane, sigma: float) -> Plane:
-    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), _F)
-
-
-def _clouds(shape: tuple[int, int], length: float, rng: np.random.Generator) -> Plane:
-    """Draw a smooth random field of about unit variance with details of `length` pixels."""
-    small = [max(2, math.ceil(n / length) + 1) for n in shape]
-    coarse = rng.standard_normal(small, dtype=_F)
-    if small[0] >= shape[0] and small[1] >= shape[1]:
-        return np.ascontiguousarray(coarse[: shape[0], : shape[1]])
-    field: Plane = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_LINEAR) * _F(1.4)
-    return field
-
-
 def _light(shape: tuple[int, int], look: Look, rng: np.random.Generator) -> Plane:
     """Illumination, 1 in the mean: gradient, darker corners, brightness of camera fields."""
     height, width = shape
@@ -562,7 +541,7 @@ def _develop(
     ground, ink = _colours(look, rng)
     # Coarser than the grid for the most part, but not always.
     length = float(np.mean(truth.pitch)) * 2 ** rng.uniform(-0.5, 2.5)
-    texture = _clouds(shape, length, rng) + _F(0.3) * _clouds(shape, length / 4, rng)
+    texture = clouds(shape, length, rng) + _F(0.3) * clouds(shape, length / 4, rng)
     texture *= _F(look.texture)
     if surround is not None:
         texture += surround * _F(rng.uniform(0.3, 1.5))
@@ -596,7 +575,7 @@ def _noise(shape: tuple[int, int], look: Look, rng: np.random.Generator) -> Plan
     grains: Plane = rng.standard_normal(shape, dtype=_F)
     sigma = look.noise
     if look.grain:
-        grains = _smooth(grains, look.grain)
+        grains = smooth(grains, look.grain)
         sigma *= 2 * math.sqrt(math.pi) * look.grain
     return grains * _F(sigma)
 
@@ -610,9 +589,7 @@ def _digitise(planes: Plane, look: Look, rng: np.random.Generator) -> Image:
         return np.rint(100 + picture * _F(full - 100)).astype(np.uint16)
     pixels = np.rint(picture * _F(255)).astype(np.uint8)
     if look.jpeg:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 95))]
-        packed = cv2.imencode(".jpg", pixels, quality)[1]
-        pixels = np.asarray(cv2.imdecode(packed, cv2.IMREAD_UNCHANGED), np.uint8)
+        pixels = jpeg(pixels, int(rng.integers(50, 95)))
     return pixels
 
 
@@ -685,8 +662,8 @@ def _cloth(truth: Scene, rng: np.random.Generator) -> Plane:
     """Draw coarse and fine texture without a period."""
     shape = truth.size[1], truth.size[0]
     length = float(np.mean(truth.pitch)) * rng.uniform(0.2, 1.0)
-    fine = _F(rng.uniform(0, 1)) * _clouds(shape, length / 3, rng)
-    return _F(0.5) * (_clouds(shape, length, rng) + fine)
+    fine = _F(rng.uniform(0, 1)) * clouds(shape, length / 3, rng)
+    return _F(0.5) * (clouds(shape, length, rng) + fine)
 
 
 def _stripes(truth: Scene, rng: np.random.Generator) -> Plane:
