@@ -16,6 +16,7 @@ from gridwell.config.draft import (
 )
 from gridwell.config.explain import suggest
 from gridwell.config.layouts import ParsedLayout, unit_family
+from gridwell.config.learn import check_learn
 from gridwell.config.metric import Metric, parse_metric
 from gridwell.config.models import Assay, Carrier, Channel, Config, GridOverride, Role, Slide
 from gridwell.config.overrides import settle, with_orientation
@@ -48,6 +49,7 @@ def check_draft(draft: Draft) -> None:
     metric = _parsed_metric(draft)
     if draft.config is not None:
         _check_segment(draft, draft.config)
+        check_learn(draft, draft.config)
         if metric is not None:
             _check_metric(draft, draft.config, metric)
 

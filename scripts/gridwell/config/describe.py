@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -23,7 +23,9 @@ from gridwell.config.models import (
     Config,
     GridOverride,
     LayoutRow,
+    LearnModel,
     Options,
+    SegmentMethod,
     Slide,
 )
 
@@ -35,12 +37,22 @@ _ROW_AND_COL = {
     "row": "Row of the spot in letters, or as a number from 1; with `col` instead of `spot`.",
     "col": "Column of the spot, from 1.",
 }
-_CHANNELS_EXAMPLE = """\
+# What stands, commented out, below an option that is a mapping of sections.
+_EXAMPLES = {
+    "channels": """\
 #   hoechst:
 #     min_diameter: 8
 #   gfp:
 #     method: none
-"""
+""",
+    "learn": """\
+#   hoechst-net:
+#     channels: [hoechst]
+#     labels: teacher
+#     teacher: {method: local, min_diameter: 8}
+""",
+}
+_PER = {SegmentMethod: "a section for each channel", LearnModel: "a section for each network"}
 _EXAMPLE_LAYOUT = """\
 spot,agent,concentration,unit,role,replicate
 A1,,,,neg_ctrl,
@@ -86,10 +98,12 @@ def _yaml_options(options: BaseModel, depth: int) -> Iterable[str]:
             yield f"{pad}{name}:"
             yield from _yaml_options(value, depth + 1)
             continue
+        if depth == 0 and isinstance(value, dict):
+            yield "# " + "-" * (_WIDTH - 2)
         yield _comment(f"{field.description} ({_kind(field, type(options))})", pad).rstrip("\n")
         yield f"{pad}{name}: {_yaml_value(value)}".rstrip()
-        if name == "channels":
-            yield textwrap.indent(_CHANNELS_EXAMPLE, pad).rstrip("\n")
+        if name in _EXAMPLES:
+            yield textwrap.indent(_EXAMPLES[name], pad).rstrip("\n")
 
 
 def _comment(text: str, pad: str = "") -> str:
@@ -197,6 +211,9 @@ def options_md() -> str:
     ]
     parts += _sections(Config, "")
     parts += [
+        "## learn.&lt;name&gt;",
+        _escaped(str(LearnModel.__doc__)),
+        _options_table(LearnModel, ""),
         "## config/slides.tsv",
         "One row for each slide; columns separated by tabs. Lines that begin with `#` are skipped "
         "in all tables.",
@@ -243,6 +260,9 @@ def _options_table(model: type[BaseModel], above: str) -> str:
     rows = []
     for name, field in model.model_fields.items():
         below = field.annotation
+        if below is SegmentMethod and model is LearnModel:
+            rows.append((f"`{above}{name}`", "a section", "", str(field.description)))
+            continue
         if isinstance(below, type) and issubclass(below, BaseModel):
             continue
         default = "required" if field.is_required() else _default(field.default)
@@ -324,7 +344,8 @@ def _default(value: object) -> str:
 def _kind(field: FieldInfo, model: type[BaseModel]) -> str:
     """What may be written as the value of a field, in words."""
     if get_origin(field.annotation) is dict:
-        return "a section for each channel"
+        below = get_args(field.annotation)[-1]
+        return _PER.get(below, "a section: name, value")
     schema = model.model_json_schema()
     name = next(key for key, item in model.model_fields.items() if item is field)
     return _in_words(schema["properties"][name], schema.get("$defs", {}))

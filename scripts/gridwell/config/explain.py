@@ -150,7 +150,7 @@ _WORDS = {
     "string_": ("is not a text", "Write it in quotes."),
     "too_short": ("has too few numbers", "Write {min_length}, as [1.5, 2.5]."),
     "too_long": ("has too many numbers", "Write {max_length}, as [1.5, 2.5]."),
-    "tuple_": ("is not a list of numbers", "Write it in brackets, as [1.5, 2.5]."),
+    "tuple_": ("is not a list", "Write it in brackets, as [1.5, 2.5] or [A, B]."),
     "model_": (
         "is a section with options of its own, not a single value",
         "Write its options below it, each on a line that begins with two blanks.",

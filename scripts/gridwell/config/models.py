@@ -25,6 +25,7 @@ from gridwell.config.spots import parse_spot
 
 SLIDE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 CHANNEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+MODEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
 
 class Assay(StrEnum):
@@ -236,6 +237,100 @@ class SegmentOptions(Options):
         return self.channels.get(channel, self.default)
 
 
+class LearnModel(Options):
+    """A network of this study's own: what it learns from, and how."""
+
+    kind: Literal["instance", "semantic"] = Field(
+        default="instance",
+        description="instance: objects, touching ones apart. semantic: a class for each pixel.",
+    )
+    channels: tuple[str, ...] = Field(
+        default=(),
+        description="Channels that the network is shown, as in channels.tsv; objects are those of "
+        "the first. Not for labels: folder.",
+    )
+    labels: Literal["teacher", "corrected", "both", "folder"] = Field(
+        default="teacher",
+        description="teacher: labels that a conventional method draws, see `teacher`. corrected: "
+        "those that a person corrected, in annotations/<first channel>. both: the corrected ones, "
+        "and the teacher's for other spots. folder: a data set of any origin, see `folder`.",
+    )
+    teacher: SegmentMethod = Field(
+        default=SegmentMethod(method="local"),
+        description="The conventional method that labels images; options as in segment.default.",
+    )
+    teacher_weight: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="How much a label of the teacher counts beside a corrected one."
+    )
+    suspicious: Literal["ignore", "keep"] = Field(
+        default="ignore",
+        description="Objects of the teacher with a ragged outline or an unusual size: ignore "
+        "(nothing is learned from their pixels) or keep.",
+    )
+    folder: str | None = Field(
+        default=None,
+        description="Folder of the data set, for labels: folder: images/, labels/ or classes/, "
+        "index.tsv; relative paths start at the study.",
+    )
+    classes: tuple[str, ...] = Field(
+        default=(),
+        description="Names of the classes of a semantic network, background first. With a teacher: "
+        "left out, they are background and one class for each channel's objects.",
+    )
+    slides: tuple[str, ...] = Field(
+        default=(), description="Slides to learn from; none named: all that have the channels."
+    )
+    crops: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=96, description="Spots that the teacher labels, shared out among the slides."
+    )
+    validation: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.15,
+        description="Part of the slides (sources, in a folder) that tell when to stop; a slide is "
+        "never divided.",
+    )
+    test: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.15,
+        description="Part of the slides (sources) that are only measured on; a slide is never "
+        "divided.",
+    )
+    validation_slides: tuple[str, ...] = Field(
+        default=(), description="Slides (sources) for validation by name, instead of a part."
+    )
+    test_slides: tuple[str, ...] = Field(
+        default=(), description="Slides (sources) for the test by name, instead of a part."
+    )
+    pretrain: Literal["none", "nuclei", "live", "dead"] = Field(
+        default="none", description="Simulated fields of this kind are learned from first."
+    )
+    pretrain_fields: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1000, description="Number of simulated fields."
+    )
+    start: str | None = Field(
+        default=None,
+        description="Network to go on from: models/<name> of this study, the name of one that "
+        "comes with gridwell, or a file; empty: a new one.",
+    )
+    preset: Literal["default", "published", "quick"] = Field(
+        default="default",
+        description="Recipe of the training: default; published (the one of the published "
+        "CIP-to-CDL study, slow); quick (to try whether all is in place).",
+    )
+    recipe: dict[str, bool | int | float | str | tuple[int | float | str, ...]] = Field(
+        default={},
+        description="Single settings of the recipe instead of the preset's, by name; "
+        "docs/learning.md lists them.",
+    )
+    seed: Annotated[int, Field(ge=0, le=2**31)] = Field(
+        default=0, description="Decides on the spots, the first weights and their order."
+    )
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _conventional(cls, value: Any) -> Any:
+        """Take the local threshold where no method is named, whatever segmentation defaults to."""
+        return {"method": "local"} | value if isinstance(value, dict) else value
+
+
 class FuseOptions(Options):
     """Matching nuclei with live and dead bodies of the same spot."""
 
@@ -338,6 +433,11 @@ class Config(Options):
     grid: GridOptions = GridOptions()
     spots: SpotsOptions = SpotsOptions()
     segment: SegmentOptions = SegmentOptions()
+    learn: dict[str, LearnModel] = Field(
+        default={},
+        description="Networks that learn from this study, by name: snakemake … models trains them "
+        "into models/<name>.safetensors. docs/learning.md shows how.",
+    )
     fuse: FuseOptions = FuseOptions()
     colour: ColourOptions = ColourOptions()
     screen: ScreenOptions = ScreenOptions()
