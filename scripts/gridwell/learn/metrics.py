@@ -126,7 +126,7 @@ def overlap_of(
     Parameters
     ----------
     parts
-        Truth and prediction of each band. Labels are below 2**31.
+        Truth and prediction of each band. Labels are below 2**31 - 1.
     ignore
         Label of truth and of prediction that means unlabelled, beside -1.
     """
@@ -299,29 +299,29 @@ def scores(tallies: Array) -> dict[str, Array]:
     of = dict(zip(FIELDS, np.moveaxis(np.asarray(tallies, np.float64), -1, 0), strict=True))
     both = of["n_true"] + of["n_pred"]
     matched = {name: of[name] for name in FIELDS if name.startswith("matched_")}
-    precisions = {name[8:]: _ratio(tp, both - tp) for name, tp in matched.items()}
+    precisions = {name[8:]: ratio(tp, both - tp) for name, tp in matched.items()}
     tp, area = of["matched_50"], of["area_true"] + of["area_pred"]
     found = {
         "n_true": of["n_true"],
         "n_pred": of["n_pred"],
-        "count_error": _ratio(of["count_gap"], of["n_true"]),
+        "count_error": ratio(of["count_gap"], of["n_true"]),
         **{f"ap_{percent}": precisions[str(percent)] for percent in SHOWN},
         "ap_mean": np.mean(list(precisions.values()), axis=0),
-        "precision": _ratio(tp, of["n_pred"]),
-        "recall": _ratio(tp, of["n_true"]),
-        "f1": _ratio(2 * tp, both),
-        "pq": _ratio(2 * of["iou_of_matched"], both),
-        "sq": _ratio(of["iou_of_matched"], tp),
-        "aji_plus": _ratio(of["shared_of_pairs"], area - of["shared_of_pairs"]),
-        "dice": _ratio(2 * of["shared"], area),
-        "iou": _ratio(of["shared"], area - of["shared"]),
-        "unlabelled": _ratio(of["unlabelled"], of["pixels"]),
+        "precision": ratio(tp, of["n_pred"]),
+        "recall": ratio(tp, of["n_true"]),
+        "f1": ratio(2 * tp, both),
+        "pq": ratio(2 * of["iou_of_matched"], both),
+        "sq": ratio(of["iou_of_matched"], tp),
+        "aji_plus": ratio(of["shared_of_pairs"], area - of["shared_of_pairs"]),
+        "dice": ratio(2 * of["shared"], area),
+        "iou": ratio(of["shared"], area - of["shared"]),
+        "unlabelled": ratio(of["unlabelled"], of["pixels"]),
     }
     return {name: np.asarray(value) for name, value in found.items()}
 
 
-def _ratio(part: Any, whole: Any) -> Array:
-    """Divide; NaN where there is nothing to divide by."""
+def ratio(part: Any, whole: Any) -> Array:
+    """Divide; NaN where there is nothing to divide by (`whole` is 0)."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
