@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ import torch
 from torch.nn import functional
 
 from gridwell.learn.grid_crops import GRAY_STEPS, SIDE, Crops
+from gridwell.learn.optimise import follow, pace
+from gridwell.network.device import half_precision
 from gridwell.network.unet import UNet, fold
 
 Tensor = torch.Tensor
@@ -76,11 +77,11 @@ def train(
     network = deepcopy(start) if start else _new(recipe)
     mean = deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=1e-2)
-    half = _has_half_precision()
+    half = half_precision(torch.device("cpu"))
     losses: list[float] = []
     for step in range(1, recipe.steps + 1):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * _pace(step / recipe.steps)
+            group["lr"] = recipe.rate * pace(step / recipe.steps)
         image, target = batch(crops, rng.integers(0, len(crops), recipe.batch))
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             logits = network.train()(image)
@@ -89,7 +90,7 @@ def train(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
-        _follow(mean, network, min(0.998, step / (step + 20)))
+        follow(mean, network, min(0.998, step / (step + 20)))
         losses.append(loss.item())
         if report and (step % every == 0 or step == recipe.steps):
             report(step, float(np.mean(losses)), fold(mean))
@@ -102,26 +103,6 @@ def _new(recipe: Recipe) -> UNet:
     # Few pixels are centres; a network that starts by saying so does not begin with a jump.
     network.head.bias = torch.nn.Parameter(torch.tensor([-4.0, -1.5]))
     return network
-
-
-def _pace(done: float) -> float:
-    """Share of the highest learning rate when this share of the training is done."""
-    return min(1.0, done / 0.05) * (0.5 + 0.5 * math.cos(math.pi * done))
-
-
-def _has_half_precision() -> bool:
-    """Whether this CPU multiplies bfloat16 itself; elsewhere that would be slower, not faster."""
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _follow(mean: UNet, network: UNet, keep: float) -> None:
-    """Move a running mean towards the network's weights, and its statistics with them."""
-    with torch.no_grad():
-        for old, new in zip(mean.parameters(), network.parameters(), strict=True):
-            old.lerp_(new, 1 - keep)
-        for old, new in zip(mean.buffers(), network.buffers(), strict=True):
-            if old.is_floating_point():
-                old.lerp_(new, 1 - keep)
 
 
 def batch(crops: Crops, chosen: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:

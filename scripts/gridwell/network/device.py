@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 Policy = Literal["require", "allow", "forbid"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def require_gpu(policy: Policy) -> None:
@@ -41,6 +42,25 @@ def require_gpu(policy: Policy) -> None:
                 "PyTorch, or set gpu: allow",
             )
         )
+
+
+def half_precision(place: torch.device, precision: Precision = "auto") -> bool:
+    """Whether to multiply in bfloat16 on a device.
+
+    Parameters
+    ----------
+    place
+        CPU or GPU.
+    precision
+        ``auto``: where the device has it in hardware; elsewhere it would be slower, not faster.
+    """
+    import torch
+
+    if precision != "auto":
+        return precision == "bfloat16"
+    if place.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 @contextmanager

@@ -1,15 +1,17 @@
-"""A small U-Net that sees far and writes at half resolution.
+"""A small U-Net that sees far and computes at half resolution.
 
 The first convolution halves the image at once, so that the costly levels have a quarter of
-the pixels; three more levels follow, and dilated convolutions at the deepest let every output
-see about 300 pixels of the input: whether a blob is one of a lattice is told by its neighbours.
+the pixels; three more levels follow. Dilated convolutions at the deepest let every output see
+farther: whether a blob is one of a lattice is told by its neighbours. Maps come out at half
+resolution or, for the outlines of cells, at full: each of the four pixels of a block has
+channels of its own in the last layer (Shi et al., CVPR 2016).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -23,7 +25,7 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 
 class UNet(nn.Module):
-    """U-Net (Ronneberger et al., MICCAI 2015) from one channel to maps at half resolution.
+    """U-Net (Ronneberger et al., MICCAI 2015) from channels of an image to maps.
 
     Parameters
     ----------
@@ -31,39 +33,75 @@ class UNet(nn.Module):
         Channels of the four levels, at 1/2, 1/4, 1/8 and 1/16 of the input.
     maps
         Number of output maps.
+    inputs
+        Number of input channels.
+    dilations
+        Of the convolutions at the deepest level.
+    fine
+        Maps at full resolution, not at half.
     norm
         With batch normalisation, for training; without, for weights that `fold` made.
     """
 
-    def __init__(self, widths: Sequence[int], maps: int = 2, *, norm: bool = False) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        maps: int = 2,
+        *,
+        inputs: int = 1,
+        dilations: Sequence[int] = _DILATIONS,
+        fine: bool = False,
+        norm: bool = False,
+    ) -> None:
         super().__init__()
         a, b, c, d = widths
-        self.widths, self.maps = tuple(widths), maps
+        self.widths, self.maps, self.inputs = tuple(widths), maps, inputs
+        self.dilations, self.fine = tuple(dilations), fine
 
         def layer(inputs: int, outputs: int, **options: int) -> nn.Sequential:
             return _layer(inputs, outputs, norm=norm, **options)
 
-        self.down1 = nn.Sequential(layer(1, a, size=5, stride=2), layer(a, a))
+        self.down1 = nn.Sequential(layer(inputs, a, size=5, stride=2), layer(a, a))
         self.down2 = nn.Sequential(layer(a, b, stride=2), layer(b, b))
         self.down3 = nn.Sequential(layer(b, c, stride=2), layer(c, c))
         self.middle = nn.Sequential(
-            layer(c, d, stride=2), *(layer(d, d, dilation=k) for k in _DILATIONS)
+            layer(c, d, stride=2), *(layer(d, d, dilation=k) for k in dilations)
         )
         self.up3 = nn.Sequential(layer(d + c, c), layer(c, c))
         self.up2 = nn.Sequential(layer(c + b, b), layer(b, b))
         self.up1 = nn.Sequential(layer(b + a, a), layer(a, a))
-        self.head = nn.Conv2d(a, maps, 1)
+        self.head = nn.Conv2d(a, 4 * maps if fine else maps, 1)
         # CPUs and GPUs convolve faster where a pixel's channels lie together.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Compute logits (n, maps, h / 2, w / 2) of images (n, 1, h, w), h and w times `STRIDE`."""
+        """Compute maps (n, maps, h, w), or half that size, of images (n, inputs, h, w).
+
+        The sides h and w must be multiples of `STRIDE`.
+        """
         one = self.down1(image)
         two = self.down2(one)
         three = self.down3(two)
         deep = self.up3(_joined(self.middle(three), three))
         deep = self.up2(_joined(deep, two))
-        return self.head(self.up1(_joined(deep, one)))
+        maps = self.head(self.up1(_joined(deep, one)))
+        return functional.pixel_shuffle(maps, 2) if self.fine else maps
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What `UNet` must be told to be made again, all but `norm`."""
+        names = ("widths", "maps", "inputs", "dilations", "fine")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def reach(self) -> int:
+        """Pixels beyond which no input changes an output, in each direction."""
+        # Half the width of each convolution, in pixels of its level; an enlarged pixel depends
+        # on all that the block which it lies in depends on.
+        down = (2 + 2 + 4 + 8) + (2 + 4 + 8)
+        deep = STRIDE * sum(self.dilations)
+        up = 2 * (2 + 4 + 8)
+        return down + deep + up + STRIDE - 1
 
 
 def _layer(
@@ -101,7 +139,7 @@ def fold(trained: UNet) -> UNet:
         return deepcopy(trained).eval()
     # Its first weights are overwritten; drawing them must not move the training's random numbers.
     with torch.random.fork_rng(devices=[]):
-        folded = UNet(trained.widths, trained.maps).eval()
+        folded = UNet(**trained.shape).eval()
     *sources, head = _all(trained, nn.Conv2d)
     *targets, out = _all(folded, nn.Conv2d)
     for source, norm, target in zip(sources, norms, targets, strict=True):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,9 +20,10 @@ _FORMAT = "gridwell-unet/1"
 # A file of another size is not one of ours; it is refused before anything is allocated.
 _MAX_BYTES = 16 * 2**20
 _MAX_WIDTH = 512
+_MAX_DILATIONS, _MAX_DILATION = 16, 64
 
 
-def save_network(path: Path, network: UNet) -> None:
+def save_network(path: Path, network: UNet, facts: Mapping[str, Any] | None = None) -> None:
     """Write a folded network in half precision, same bytes for the same numbers.
 
     Parameters
@@ -29,19 +32,37 @@ def save_network(path: Path, network: UNet) -> None:
         Where to write; replaced whole.
     network
         As `gridwell.network.unet.fold` gives it.
+    facts
+        What else whoever uses the network must know, as JSON can hold it.
     """
     tensors = {
         name: value.detach().to(torch.float16).contiguous()
         for name, value in sorted(network.state_dict().items())
     }
-    shape = {"widths": network.widths, "maps": network.maps}
+    about = network.shape | {"facts": dict(facts or {})}
     # One entry: safetensors writes several in any order.
     with whole(path) as part:
-        part.write_bytes(save(tensors, {_FORMAT: json.dumps(shape)}))
+        part.write_bytes(save(tensors, {_FORMAT: json.dumps(about, sort_keys=True)}))
 
 
 def load_network(path: Path) -> UNet:
     """Read a network for inference, in single precision on the CPU.
+
+    Raises
+    ------
+    InputError
+        As `load_weights`.
+    """
+    return load_weights(path)[0]
+
+
+def load_weights(path: Path) -> tuple[UNet, dict[str, Any]]:
+    """Read a network and what was written beside it.
+
+    Returns
+    -------
+    network, facts
+        For inference, in single precision on the CPU; and the facts of `save_network`.
 
     Raises
     ------
@@ -56,7 +77,7 @@ def load_network(path: Path) -> UNet:
         with safe_open(path, framework="pt", device="cpu") as file:
             facts = file.metadata() or {}
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network = _shell(facts)
+        network, about = _shell(facts)
         network.load_state_dict(tensors)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         # PyTorch lists every tensor that does not fit; the first line says that it is so.
@@ -65,21 +86,30 @@ def load_network(path: Path) -> UNet:
         ) from error
     if not all(math.isfinite(float(value.sum())) for value in tensors.values()):
         raise _refused(path, "the weights hold numbers that are not finite")
-    return network.eval()
+    return network.eval(), about
 
 
-def _shell(facts: dict[str, str]) -> UNet:
-    if _FORMAT not in facts:
+def _shell(metadata: dict[str, str]) -> tuple[UNet, dict[str, Any]]:
+    if _FORMAT not in metadata:
         raise ValueError(f"not of the format {_FORMAT}")
-    shape = json.loads(facts[_FORMAT])
+    about = json.loads(metadata[_FORMAT])
     try:
-        sizes = [*shape["widths"], shape["maps"]]
-        sensible = len(sizes) == 5 and all(1 <= int(size) <= _MAX_WIDTH for size in sizes)
-    except (TypeError, KeyError):
-        sensible = False
-    if not sensible:
+        facts = about.pop("facts", {})
+        counts = [*about["widths"], about["maps"], about.get("inputs", 1)]
+        dilations = about.get("dilations", [1])
+        sensible = (
+            len(about["widths"]) == 4
+            and all(1 <= int(count) <= _MAX_WIDTH for count in counts)
+            and 1 <= len(dilations) <= _MAX_DILATIONS
+            and all(1 <= int(step) <= _MAX_DILATION for step in dilations)
+            and isinstance(facts, dict)
+        )
+        network = UNet(**about) if sensible else None
+    except (TypeError, KeyError, AttributeError):
+        network = None
+    if network is None:
         raise ValueError("its widths fit no network")
-    return UNet(sizes[:4], sizes[4])
+    return network, facts
 
 
 def _refused(path: Path, reason: str) -> InputError:
