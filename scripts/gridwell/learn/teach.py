@@ -1,0 +1,90 @@
+"""Labels by a conventional method: what a network can learn from when nobody has drawn anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from gridwell.cells.features import measure
+from gridwell.config.models import SegmentMethod
+from gridwell.images.spots import SpotFrame
+from gridwell.learn.examples import UNLABELLED
+from gridwell.segment.conventional import segment_spot
+
+Labels = npt.NDArray[np.int32]
+
+# An outline more ragged than this is rarely one cell.
+_LEAST_SOLIDITY = 0.88
+# Areas of one cell, relative to the median of the slide.
+_AREAS = (0.2, 3.0)
+# The outline of a doubtful object is doubtful too, so many pixels around it.
+_AROUND = 2
+
+
+def teach(image: npt.NDArray[Any], method: SegmentMethod, frame: SpotFrame | None = None) -> Labels:
+    """Label an image by a conventional method.
+
+    Parameters
+    ----------
+    image
+        Grey values (h, w).
+    method
+        The teacher.
+    frame
+        Of the spot that the image shows; None: the whole image counts.
+
+    Returns
+    -------
+    labels
+        int32 (h, w): 0 background, 1..k objects; outside of the spot, where objects are dropped,
+        -1.
+    """
+    mask = None if frame is None else frame.mask(*image.shape)
+    labels = segment_spot(image, method, mask).astype(np.int32)
+    if mask is not None:
+        labels[~mask & (labels == 0)] = UNLABELLED
+    return labels
+
+
+def doubtful(images: Sequence[Labels]) -> list[Labels]:
+    """Take back what a teacher said of objects that are hardly one cell each.
+
+    Parameters
+    ----------
+    images
+        Labels of images of one slide; sizes are compared with the median of all of them.
+
+    Returns
+    -------
+    labels
+        The same, objects of a solidity below 0.88 or an area outside of 0.2 to 3 medians, and two
+        pixels around them, unlabelled.
+    """
+    tables = [
+        measure(np.maximum(one, 0), np.zeros(one.shape, np.uint8), {}, ring=0)[
+            ["label", "area", "solidity"]
+        ]
+        for one in images
+    ]
+    areas = np.concatenate([table["area"] for table in tables]) if tables else np.zeros(0)
+    if not areas.size:
+        return list(images)
+    low, high = np.multiply(_AREAS, np.median(areas))
+    cleaned = []
+    for one, table in zip(images, tables, strict=True):
+        wrong = (table["solidity"] < _LEAST_SOLIDITY) | ~table["area"].between(low, high)
+        cleaned.append(_without(one, table["label"][wrong].to_numpy()))
+    return cleaned
+
+
+def _without(labels: Labels, objects: npt.NDArray[np.int64]) -> Labels:
+    if not objects.size:
+        return labels
+    gone = np.isin(labels, objects)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _AROUND + 1,) * 2)
+    around = cv2.dilate(gone.astype(np.uint8), disc) > 0
+    return np.where(gone | (around & (labels == 0)), UNLABELLED, labels).astype(np.int32)
