@@ -24,7 +24,8 @@ def glow(plane: Plane, sigma: float) -> Plane:
         return smooth(plane, sigma)
     height, width = plane.shape
     size = max(1, -(-width // factor)), max(1, -(-height // factor))
-    small = smooth(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), sigma / factor)
+    small = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), _F)
+    small = smooth(small, sigma / factor)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), _F)
 
 
