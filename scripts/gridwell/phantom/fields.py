@@ -189,6 +189,7 @@ def draw_look(kind: str, rng: np.random.Generator) -> Look:
     bits = int(rng.choice([8, 12, 16], p=[0.6, 0.12, 0.28]))
     saturated = rng.random() < 0.1
     fill = _between(rng, 0.9, 2.5) if saturated else _between(rng, 0.06 if bits == 8 else 0.01, 0.7)
+    haze = _between(rng, 0.004, 0.6)
     return Look(
         diameter=diameter,
         sizes=rng.uniform(0.06, 0.32),
@@ -200,7 +201,7 @@ def draw_look(kind: str, rng: np.random.Generator) -> Look:
         gap=rng.uniform(0.05, 0.6),
         piled=max(0.0, rng.uniform(-0.6, 1.0)),
         uneven=_some(rng, 0.4, 0.1, 0.5),
-        haze=_between(rng, 0.004, 0.6),
+        haze=haze,
         halo=_some(rng, 0.7, 0.03, 0.3),
         above=int(rng.poisson(2.5)) if rng.random() < 0.18 else 0,
         blur=min(_between(rng, 0.5, 3.0), 0.12 * diameter),
@@ -210,7 +211,7 @@ def draw_look(kind: str, rng: np.random.Generator) -> Look:
         photons=_between(rng, 60, 15000),
         read=_between(rng, 0.5, 8),
         bits=bits,
-        fill=fill,
+        fill=min(fill, 0.3 / haze),  # a background that saturates hides everything
         dark=float(rng.uniform(-0.004, 0.06)) if bits == 8 else rng.uniform(0.001, 0.02),
         packed=int(rng.integers(50, 95)) if bits == 8 and rng.random() < 0.15 else 0,
         **own,
@@ -393,11 +394,11 @@ def _visible(heights: Numbers, outlines: Outlines, look: Look, haze: float) -> N
     """Raise what nobody could see to just above noise and grey steps, as it would have no label."""
     noise = math.sqrt(look.photons * (haze + 0.02) + look.read**2) / look.photons
     least = noise * np.maximum(0.9, 9 / (1.77 * outlines.radius))
-    grey = look.fill * (2**look.bits - 1)
+    grey, steps = look.fill * (2**look.bits - 1), (8 if look.packed else 3)
     # What is below black in the file has to be overcome too.
     below = max(0.0, -look.dark / look.fill - haze)
     return np.maximum(
-        heights, np.maximum(np.maximum(least, 3 / grey + below), heights.max(initial=0) / 20)
+        heights, np.maximum(np.maximum(least, steps / grey + below), heights.max(initial=0) / 20)
     )
 
 
