@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
-from gridwell.config.carriers import resources
 from gridwell.config.draft import CHANNELS, SLIDES, Draft
 from gridwell.config.explain import suggest
 from gridwell.config.models import MODEL_PATTERN, Config, LearnModel
-
-MODELS = "models"
-"""Folder of a study's own networks."""
+from gridwell.config.weights import MODELS, own_model, shipped
 
 ANNOTATIONS = "annotations"
 """Folder of labels that people corrected, one folder a channel."""
@@ -28,34 +24,6 @@ def check_learn(draft: Draft, config: Config) -> None:
         _check_classes(told, model)
         _check_slides(told, model)
         _check_start(told, name, config.learn)
-
-
-def weights_of(said: str, study: Path = Path()) -> Path:
-    """Tell where the weights are that a study names.
-
-    Parameters
-    ----------
-    said
-        ``models/<name>`` of the study, the name of a network that comes with gridwell, or a
-        file; relative paths start at the study.
-    study
-        Folder of the study.
-
-    Returns
-    -------
-    path
-        Of the file, which need not exist yet where it is a network of the study.
-    """
-    shipped = resources() / "models" / f"{said}.safetensors"
-    if "/" not in said and shipped.is_file():
-        return shipped
-    return study / (said if said.endswith(".safetensors") else f"{said}.safetensors")
-
-
-def own_model(said: str | None, models: Mapping[str, LearnModel]) -> str | None:
-    """Name of the study's network that `said` (an option) means, or None."""
-    folder, _, name = (said or "").removesuffix(".safetensors").partition("/")
-    return name if folder == MODELS and name in models else None
 
 
 class _Told:
@@ -166,7 +134,6 @@ def _check_start(told: _Told, name: str, models: Mapping[str, LearnModel]) -> No
         own = own_model(models[own].start, models)
     is_file = start.endswith(".safetensors")
     if not is_file and (start.startswith(f"{MODELS}/") or "/" not in start):
-        shipped = sorted(path.stem for path in (resources() / "models").glob("*.safetensors"))
-        known = [*(f"{MODELS}/{other}" for other in models if other != name), *shipped]
-        if own_model(start, models) is None and start not in shipped:
+        known = [*(f"{MODELS}/{other}" for other in models if other != name), *shipped()]
+        if own_model(start, models) is None and start not in shipped():
             told.wrong(("start",), "is no known network", suggest(start, known, "networks"), start)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from gridwell.config.carriers import resources
 from gridwell.config.errors import InputError
-from gridwell.config.learn import own_model, weights_of
 from gridwell.config.models import Config, LearnModel
 from gridwell.config.study import load_study
+from gridwell.config.weights import own_model, weights_of
 
 
 def learn(root: Path, **models: object) -> Config:

@@ -1,0 +1,43 @@
+"""Where the weights of a network are that a study names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from gridwell.config.carriers import resources
+
+MODELS = "models"
+"""Folder of a study's own networks."""
+
+
+def weights_of(said: str, study: Path = Path()) -> Path:
+    """Tell where the weights are that a study names.
+
+    Parameters
+    ----------
+    said
+        ``models/<name>`` of the study, the name of a network that comes with gridwell, or a
+        file; relative paths start at the study.
+    study
+        Folder of the study.
+
+    Returns
+    -------
+    path
+        Of the file, which need not exist yet where it is a network of the study.
+    """
+    if said in shipped():
+        return resources() / "models" / f"{said}.safetensors"
+    return study / (said if said.endswith(".safetensors") else f"{said}.safetensors")
+
+
+def shipped() -> list[str]:
+    """Names of the networks that come with gridwell."""
+    return sorted(path.stem for path in (resources() / "models").glob("*.safetensors"))
+
+
+def own_model(said: str | None, models: Collection[str]) -> str | None:
+    """Which of the study's networks, by name, an option means; None: another one."""
+    folder, _, name = (said or "").removesuffix(".safetensors").partition("/")
+    return name if folder == MODELS and name in models else None
