@@ -22,6 +22,7 @@ from gridwell.config.explain import suggest
 from gridwell.config.files import whole, write_json
 from gridwell.config.tables import read_table
 from gridwell.learn.examples import UNLABELLED, Example
+from gridwell.learn.labels import Content, ignored, open_labels
 
 Split = Literal["train", "validation", "test"]
 Kind = Literal["weak", "corrected", "phantom"]
@@ -280,9 +281,9 @@ def _read_item(told: Item, image: Path, labels: Path | None, classes: Path | Non
     shape = pixels.shape[1:]
     example = replace(told.example, image=pixels)
     if labels is not None:
-        example = replace(example, labels=read_labels(labels, shape, np.int32))
+        example = replace(example, labels=read_labels(labels, shape, "instances").astype(np.int32))
     if classes is not None:
-        example = replace(example, classes=read_labels(classes, shape, np.int16))
+        example = replace(example, classes=read_labels(classes, shape, "classes").astype(np.int16))
     return replace(told, example=example)
 
 
@@ -331,93 +332,41 @@ def read_image(path: Path) -> npt.NDArray[np.float32]:
     return np.stack(planes)
 
 
-def read_labels(path: Path, shape: tuple[int, ...], dtype: type[Any]) -> npt.NDArray[Any]:
-    """Read numbers of objects or classes.
+def read_labels(path: Path, shape: tuple[int, ...], content: Content) -> npt.NDArray[np.int64]:
+    """Read the labels of an image.
 
     Parameters
     ----------
     path
-        TIFF of whole numbers of 8 to 64 bits, or PNG.
+        TIFF or PNG of whole numbers.
     shape
         (h, w) of the image that is labelled.
-    dtype
-        ``int32`` for objects, ``int16`` for classes.
+    content
+        What the numbers mean: objects, or the class of each pixel.
 
     Returns
     -------
     labels
-        (h, w); -1 where the file says that nothing is known: 65535, and 255 in 8-bit classes.
+        (h, w); -1 where the file says that nothing is known.
 
     Raises
     ------
     InputError
-        If the file cannot be read, is of another size or kind, or holds other numbers.
+        If the file cannot be read, is of another size, or holds no labels.
     """
-    values = _label_pixels(path, shape)
-    if dtype is np.int16 and values.dtype.itemsize == 1:
-        nothing = values == _NOTHING_8
-    elif values.dtype.itemsize > 1:
-        nothing = values == NOTHING
-    else:
-        nothing = np.zeros(shape, bool)
-    if values.min(initial=0) < 0 or values[~nothing].max(initial=0) > np.iinfo(dtype).max:
-        raise InputError(
-            Problem(str(path), "has numbers that are no labels", "Number from 0 up, one by one.")
-        )
-    return np.where(nothing, UNLABELLED, values.astype(np.int64)).astype(dtype)
-
-
-def _label_pixels(path: Path, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Pixels of a label file, whose declared size is checked before it is decoded."""
-    import cv2
-    import tifffile
-
-    if path.suffix.lower() == ".png":
-        from gridwell.images.reader import inspect
-
-        info = inspect(path)
-        _check_labels(path, (info.height, info.width), np.dtype(info.dtype), shape)
-        if info.samples != 1:
+    with open_labels(path, content) as image:
+        if image.shape != shape:
+            sizes = [" x ".join(map(str, size[::-1])) for size in (image.shape, shape)]
             raise InputError(
-                Problem(str(path), "is a colour image", "Save labels as a gray 16-bit image.")
+                Problem(
+                    str(path),
+                    f"is {sizes[0]} pixels large, its image {sizes[1]}",
+                    "Label the image itself, not a part or an enlargement of it.",
+                )
             )
-        return np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
-    try:
-        with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            found = series.shape[series.ndim - 2 :] if series.size == np.prod(shape) else None
-            _check_labels(path, found or series.shape, series.dtype, shape)
-            return np.asarray(series.asarray()).reshape(shape)
-    except InputError:
-        raise
-    except Exception as error:  # a broken file breaks the decoder in many ways
-        detail = " ".join(str(error).split())[:200]
-        raise InputError(
-            Problem(str(path), f"cannot be read ({detail})", "Save it again as a TIFF file.")
-        ) from error
-
-
-def _check_labels(
-    path: Path, found: tuple[int, ...], dtype: np.dtype[Any], shape: tuple[int, ...]
-) -> None:
-    if dtype.kind not in "iu":
-        raise InputError(
-            Problem(
-                str(path),
-                "has pixels that are no whole numbers",
-                "Save labels as whole numbers of 8, 16 or 32 bits.",
-                value=str(dtype),
-            )
-        )
-    if found != shape:
-        sizes = " x ".join(map(str, found[::-1])), " x ".join(map(str, shape[::-1]))
-        raise InputError(
-            Problem(
-                str(path),
-                f"is {sizes[0]} pixels large, its image {sizes[1]}",
-                "Label the image itself, not a part or an enlargement of it.",
-            )
-        )
+        values = np.asarray(image.rows(0, shape[0]), np.int64)
+    nothing = image.ignore if content == "classes" else ignored(image, np.unique(values))
+    return values if nothing is None else np.where(values == nothing, UNLABELLED, values)
 
 
 def _uneven(folder: Path, items: Sequence[Item]) -> Iterator[Problem]:

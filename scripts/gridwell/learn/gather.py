@@ -18,7 +18,7 @@ from gridwell.images.spots import SpotStack, open_spots
 from gridwell.learn.dataset import Item, Levels, Split, read_dataset, write_dataset
 from gridwell.learn.examples import Example
 from gridwell.learn.split import split_sources
-from gridwell.learn.teach import doubtful, teach
+from gridwell.learn.teach import classes_of, doubtful, teach
 from gridwell.network.cells import brightness
 
 # Spots of a slide that its brightness is measured on.
@@ -137,19 +137,9 @@ def _items(
         if model.kind == "instance":
             example = replace(example, labels=labels[0])
         else:
-            example = replace(example, classes=_classes(labels))
+            example = replace(example, classes=classes_of(labels))
         items.append(Item(example, kind="weak"))
     return items
-
-
-def _classes(labels: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int16]:
-    """One class for the objects of each channel; where two overlap, the later one's."""
-    classes = np.zeros(labels[0].shape, np.int16)
-    for number, own in enumerate(labels, start=1):
-        classes[own > 0] = number
-    unknown = np.any([own < 0 for own in labels], axis=0)
-    classes[unknown & (classes == 0)] = -1
-    return classes
 
 
 def _chosen(items: list[Item], model: LearnModel) -> tuple[list[Item], list[str]]:

@@ -81,6 +81,28 @@ def doubtful(images: Sequence[Labels]) -> list[Labels]:
     return cleaned
 
 
+def classes_of(labels: Sequence[Labels]) -> npt.NDArray[np.int16]:
+    """Make one class of the objects of each channel.
+
+    Parameters
+    ----------
+    labels
+        Of each channel, as of `teach`.
+
+    Returns
+    -------
+    classes
+        int16 (h, w): 0 background, then the channels in their order; where objects of two channels
+        overlap, the later one's. -1 where a channel is unlabelled and no other has an object.
+    """
+    classes = np.zeros(labels[0].shape, np.int16)
+    for number, own in enumerate(labels, start=1):
+        classes[own > 0] = number
+    unknown = np.any([own < 0 for own in labels], axis=0)
+    classes[unknown & (classes == 0)] = UNLABELLED
+    return classes
+
+
 def _without(labels: Labels, objects: npt.NDArray[np.int64]) -> Labels:
     if not objects.size:
         return labels
