@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from gridwell.config.models import SegmentMethod
-from gridwell.segment.conventional import correct_light
+from gridwell.segment.light import correct_light
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -167,10 +167,44 @@ class SpotsOptions(Options):
 class SegmentMethod(Options):
     """How one channel is segmented. Sizes are in pixels of the raw image."""
 
-    method: Literal["otsu", "local", "none"] = Field(
+    method: Literal[
+        "network",
+        "auto",
+        "otsu",
+        "local",
+        "percentile",
+        "top_hat",
+        "difference_of_gaussians",
+        "pixel_classifier",
+        "none",
+    ] = Field(
         default="local",
-        description="Threshold: otsu (one per spot), local (follows the background), or none "
-        "(the channel is measured under the objects of others, not segmented).",
+        description="What finds the objects. Thresholds: local (follows objects and background), "
+        "otsu (one per spot), percentile (the brightest part of a spot), top_hat and "
+        "difference_of_gaussians (what is brighter than its surroundings of an object's size). "
+        "Learned: network, pixel_classifier (from scribbles). auto: the one that the others "
+        "agree with most on some spots of the slide. none: the channel is measured under the "
+        "objects of others, not segmented.",
+    )
+    weights: str = Field(
+        default="nuclei",
+        min_length=1,
+        description="For network and pixel_classifier: name of a model that comes with gridwell, "
+        "or a file in the study's models/.",
+    )
+    illumination: Literal["opening", "flat_field", "top_hat", "none"] = Field(
+        default="opening",
+        description="How the background is taken away: opening (subtracted, slopes fitted), "
+        "flat_field (objects in dark corners are brightened as well), top_hat (subtracted "
+        "unsmoothed; for backgrounds with steps), or none.",
+    )
+    psf: Annotated[float, Field(ge=0, le=10)] = Field(
+        default=0.0,
+        description="Blur of the microscope, as standard deviation of a Gaussian in pixels, to be "
+        "undone by deconvolution (Richardson-Lucy). 0: none.",
+    )
+    iterations: Annotated[int, Field(ge=1, le=200)] = Field(
+        default=10, description="Steps of the deconvolution; more sharpen more and raise the noise."
     )
     sigma: Annotated[float, Field(ge=0, le=20)] = Field(
         default=1.0,
@@ -179,11 +213,20 @@ class SegmentMethod(Options):
     )
     background: Annotated[int, Field(ge=0, le=2000)] = Field(
         default=50,
-        description="Radius of the illumination correction (morphological opening), in pixels; "
-        "larger than a clump of cells. 0: none.",
+        description="Radius of the illumination correction, in pixels; larger than a clump of "
+        "cells. 0: none.",
     )
     threshold: Annotated[float, Field(gt=0, le=10)] = Field(
         default=1.0, description="Factor on the threshold found; below 1 finds fainter objects."
+    )
+    percentile: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=90.0,
+        description="For percentile: so many percent of a spot's pixels are background.",
+    )
+    diameter: Annotated[float, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="For top_hat and difference_of_gaussians: diameter of a typical object, in "
+        "pixels; empty: twice `seed_distance`.",
     )
     min_snr: Annotated[float, Field(ge=0, le=100)] = Field(
         default=4.0,
@@ -196,8 +239,10 @@ class SegmentMethod(Options):
     max_diameter: Annotated[float, Field(ge=1, le=5000)] = Field(
         default=100.0, description="Largest object, as diameter of a disc of its area, in pixels."
     )
-    split: bool = Field(
-        default=True, description="Split touching objects by a distance-transform watershed."
+    split: Literal["both", "distance", "intensity", "none"] = Field(
+        default="both",
+        description="Split touching objects by a watershed: of the distance to their outline, of "
+        "their intensity, or of both (distance times relative intensity); none: not at all.",
     )
     seed_distance: Annotated[float, Field(ge=1, le=500)] = Field(
         default=4.0,

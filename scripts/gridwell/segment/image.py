@@ -12,13 +12,24 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import whole
 from gridwell.config.models import SegmentMethod
 from gridwell.images.reader import open_plane
-from gridwell.segment.conventional import Levels, correct_light, reduction, segment_spot
+from gridwell.segment.conventional import (
+    alignment,
+    find_parts,
+    numbers,
+    reach,
+    seen,
+    segment_spot,
+)
+from gridwell.segment.light import Levels, typical
+from gridwell.segment.parts import Parts, inside, joined, of_tile
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_AT_ONCE = 40_000_000
+_AT_ONCE = 20_000_000
 _CORE = 3072
-_LEVEL_TILES = 9
+# The levels of a larger image come from this many windows along each side, of so many pixels.
+_WINDOWS = 3
+_WINDOW = 2048
 
 
 def segment_file(
@@ -80,8 +91,9 @@ def segment_image(
     """Label the bright objects of an image.
 
     Large images are worked on in tiles, with so much around each that what lies in it does not
-    depend on the tiling. An object belongs to the tile that holds its centroid and is written
-    whole; thresholds come from levels measured on tiles all over the image.
+    depend on the tiling, pixel by pixel. A part of an object belongs to the tile that holds the
+    first pixel of its seed and is written whole; which parts are one object is decided for the
+    whole image at once. Thresholds come from levels measured all over the image.
 
     Parameters
     ----------
@@ -105,31 +117,38 @@ def segment_image(
         `out`: 0 background, 1..k objects in the raster order of their first pixels.
     """
     labels = np.zeros((height, width), np.uint32) if out is None else out
-    if height * width <= at_once:
+    if method.method == "none" or labels.size == 0:
+        return labels
+    if height * width <= min(at_once, _AT_ONCE):
         labels[:] = segment_spot(read_rows(0, height), method)
         return labels
-    step = reduction(method)
-    core = max(step, core // step * step)
-    # Opening, local planes and local means reach a few background radii, objects two diameters.
-    halo = -(-int(8 * method.background + 2 * method.max_diameter) // step) * step
-    levels = _image_levels(read_rows, height, width, method, core)
-    firsts: list[Array] = []
+    levels = _image_levels(read_rows, height, width, method)
+    if height * width <= at_once:
+        labels[:] = segment_spot(read_rows(0, height), method, levels=levels)
+        return labels
+    step = alignment(method)
+    core = max(1, core // step) * step
+    halo = -(-reach(method, levels) // step) * step
+    tables: list[Parts] = []
     count = 0
     for y0, y1, rows in _bands(read_rows, height, core, halo):
         top = max(0, y0 - halo)
         for x0 in range(0, width, core):
             x1, left = min(x0 + core, width), max(0, x0 - halo)
-            tile = segment_spot(rows[:, left : x1 + halo], method, levels=levels)
-            owned = _owned(tile, (y0 - top, y1 - top, x0 - left, x1 - left))
-            at_y, at_x = np.nonzero(owned)
-            number = owned[at_y, at_x] + np.uint32(count)
-            labels[at_y + top, at_x + left] = number
-            if number.size:
-                first = np.unique(number, return_index=True)[1]
-                place = np.stack([at_y[first] + top, at_x[first] + left], axis=1)
-                firsts.append(place)
-                count += len(place)
-    _renumber(labels, firsts, core)
+            tile = rows[:, left : x1 + halo]
+            every = np.ones(tile.shape, bool)
+            found, parts = find_parts(tile, method, every, every, levels, origin=(top, left))
+            owned = inside(parts.first, (y0, x0), (y1, x1))
+            at_y, at_x = np.nonzero(np.append(False, owned)[found])
+            row = np.cumsum(owned)[found[at_y, at_x] - 1]
+            labels[at_y + top, at_x + left] = np.uint32(count) + row.astype(np.uint32)
+            tables.append(of_tile(parts, owned))
+            count += int(owned.sum())
+    parts, order = joined(tables)
+    number = np.zeros(count + 1, np.uint32)
+    number[order + 1] = numbers(parts, method)
+    for y0 in range(0, height, core):
+        labels[y0 : y0 + core] = number[labels[y0 : y0 + core]]
     return labels
 
 
@@ -142,48 +161,21 @@ def _bands(
 
 
 def _image_levels(
-    read_rows: Callable[[int, int], Array],
-    height: int,
-    width: int,
-    method: SegmentMethod,
-    core: int,
+    read_rows: Callable[[int, int], Array], height: int, width: int, method: SegmentMethod
 ) -> Levels:
-    """Median of the levels of a few tiles spread over the image."""
-    side = int(np.sqrt(_LEVEL_TILES))
+    """Levels of the whole image, or of a few windows spread over a large one.
+
+    The windows do not depend on the tiles, so that the levels do not either.
+    """
+    if height * width <= _AT_ONCE:
+        image = read_rows(0, height)
+        every = np.ones(image.shape, bool)
+        return seen(image, method, every, every)[1]
     found = []
-    for y0 in np.unique(np.linspace(0, max(0, height - core), side).astype(int)):
-        rows = read_rows(int(y0), min(height, int(y0) + core))
-        for x0 in np.unique(np.linspace(0, max(0, width - core), side).astype(int)):
-            tile = rows[:, x0 : x0 + core]
-            found.append(correct_light(tile, method, np.ones(tile.shape, bool))[1])
-    numbers = np.median([[*one.rough, one.base, one.noise, one.otsu] for one in found], axis=0)
-    level, spread, base, noise, otsu = (float(number) for number in numbers)
-    return Levels((level, spread), base, noise, otsu)
-
-
-def _owned(tile: Array, core: tuple[int, int, int, int]) -> Array:
-    """Objects of a tile whose centroid lies in its core, numbered from 1 without gaps."""
-    y0, y1, x0, x1 = core
-    at = np.flatnonzero(tile)
-    label, width = tile.ravel()[at].astype(np.int64), tile.shape[1]
-    size = np.bincount(label)
-    some = size > 0
-    # Whole numbers, so that two tiles never disagree on an object.
-    y = np.bincount(label, at // width).astype(np.int64) // size.clip(1)
-    x = np.bincount(label, at % width).astype(np.int64) // size.clip(1)
-    mine = some & (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
-    number = np.zeros(max(size.size, 1), np.uint32)
-    number[np.flatnonzero(mine)] = np.arange(1, int(mine.sum()) + 1)
-    return number[tile]
-
-
-def _renumber(labels: Array, firsts: list[Array], rows: int) -> None:
-    """Number the objects in the raster order of their first pixels, in place."""
-    if not firsts:
-        return
-    place = np.concatenate(firsts)
-    order = np.lexsort((place[:, 1], place[:, 0]))
-    number = np.zeros(len(place) + 1, np.uint32)
-    number[order + 1] = np.arange(1, len(place) + 1)
-    for y0 in range(0, labels.shape[0], rows):
-        labels[y0 : y0 + rows] = number[labels[y0 : y0 + rows]]
+    every = np.ones((min(height, _WINDOW), min(width, _WINDOW)), bool)
+    for y0 in np.unique(np.linspace(0, max(0, height - _WINDOW), _WINDOWS).astype(int)):
+        rows = read_rows(int(y0), min(height, int(y0) + _WINDOW))
+        for x0 in np.unique(np.linspace(0, max(0, width - _WINDOW), _WINDOWS).astype(int)):
+            tile = rows[:, x0 : x0 + _WINDOW]
+            found.append(seen(tile, method, every, every)[1])
+    return typical(found)

@@ -99,7 +99,7 @@ def test_brightness_and_black_level_do_not_matter(offset: int, gain: int) -> Non
 def test_touching_discs_are_split_and_long_ones_are_not() -> None:
     pair = [(60, 80, 6, 500), (72, 80, 6, 500)]
     assert segment_spot(scene(pair), METHOD).max() == 2
-    assert segment_spot(scene(pair), SegmentMethod(split=False)).max() == 1
+    assert segment_spot(scene(pair), SegmentMethod(split="none")).max() == 1
     ellipse = np.zeros((160, 160), np.float32)
     cv2.ellipse(ellipse, (80, 80), (22, 9), 30, 0, 360, 600, -1)
     noise = np.random.default_rng(1).normal(0, 8, ellipse.shape)
