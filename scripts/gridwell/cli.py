@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_grid(commands)
     _add_segment(commands)
     _add_measure_colour(commands)
+    _add_evaluate(commands)
     return parser
 
 
@@ -302,6 +303,63 @@ def _measure_colour(options: argparse.Namespace) -> int:
         layout=read_layout(options.layout) if options.layout else None,
     )
     print(options.out / "spots.csv")
+    return 0
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "evaluate",
+        _evaluate,
+        "compare label images with the truth: scores of objects, classes or boxes",
+        "gridwell evaluate found/ truth/ --out scores",
+    )
+    parser.add_argument(
+        "pred",
+        type=Path,
+        metavar="PRED",
+        help="label image, labels/<channel>.zarr of a slide, or a folder of them",
+    )
+    parser.add_argument(
+        "truth", type=Path, metavar="TRUTH", help="the same of the truth; paired by file names"
+    )
+    parser.add_argument(
+        "--kind",
+        choices=("instances", "classes", "boxes", "class-boxes"),
+        default="instances",
+        help="instances: numbers of objects; classes: the class of each pixel; boxes: around "
+        "objects, or from CSV or Pascal VOC files; class-boxes: around connected regions of each "
+        "class",
+    )
+    parser.add_argument("--out", type=Path, help="folder for scores.csv (docs/columns.md)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--classes", default="", help="names of the classes from 0, separated by commas"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=_size,
+        metavar="SHARE",
+        default=0.0075,
+        help="how far apart boundaries of classes may lie and agree, as a share of the image's "
+        "diagonal. Default: 0.0075",
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from gridwell.learn.compare import compare
+    from gridwell.learn.summary import in_words
+
+    names = [name.strip() for name in options.classes.split(",") if name.strip()]
+    found = compare(
+        options.pred, options.truth, options.kind, names=names, tolerance=options.tolerance
+    )
+    if options.out:
+        found.write(options.out)
+    if options.json:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print(in_words(found))
     return 0
 
 

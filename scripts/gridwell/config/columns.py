@@ -93,6 +93,13 @@ _FEATURES = {
     "edge": "True where the object touches the rim of the crop or of the spot's outline.",
 }
 
+_EVALUATED = {
+    "what": "Of what the row tells: an image, or pooled (all images as one), pooled_low and "
+    "pooled_high (95 % interval, images drawn with replacement).",
+    "image": "Name of the image, as that of its file; empty where the row is about all.",
+}
+_UNLABELLED = "Share of the pixels that nobody judged; they count for nothing."
+
 COLUMNS: dict[str, dict[str, str]] = {
     "grid.csv": {key: value for key, value in _SPOT.items() if key != "slide"}
     | {
@@ -230,6 +237,88 @@ COLUMNS: dict[str, dict[str, str]] = {
         "slide": "Slide, as in slides.tsv.",
         "statistic": "Name of the statistic, see below.",
         "value": "Its value; empty where it cannot be computed.",
+    },
+    "scores.csv (instances)": _EVALUATED
+    | {
+        "n_true": "True objects.",
+        "n_pred": "Predicted objects.",
+        "count_error": "Difference of the two as a share of the true objects; pooled, the sum of "
+        "the images' differences, without their signs.",
+        "ap_50": "Average precision at an intersection over union (IoU) of 0.5: TP / (TP + FP + "
+        "FN), objects paired one to one.",
+    }
+    | {f"ap_{percent}": f"The same at 0.{percent}." for percent in (60, 70, 75, 80, 90)}
+    | {
+        "ap_mean": "Mean of the average precision at 0.5, 0.55 and on to 0.95.",
+        "precision": "Share of the predicted objects that are right (IoU of at least 0.5).",
+        "recall": "Share of the true objects that were found.",
+        "f1": "Harmonic mean of both; also the recognition quality.",
+        "pq": "Panoptic quality: sq times f1.",
+        "sq": "Segmentation quality: mean IoU of the pairs of at least 0.5.",
+        "aji_plus": "Aggregated Jaccard index, objects paired one to one (AJI+).",
+        "dice": "Dice of all pixels in objects, whichever object they are in.",
+        "iou": "IoU of all pixels in objects.",
+        "unlabelled": _UNLABELLED,
+    },
+    "scores.csv (classes)": _EVALUATED
+    | {
+        "global_accuracy": "Share of the pixels whose class is right.",
+        "mean_accuracy": "Mean over the classes; the measures are those of classes.csv.",
+        "weighted_accuracy": "Mean over the classes by their true pixels.",
+    }
+    | {
+        f"{way}_{measure}": f"{text} {measure.replace('_', ' ').replace('iou', 'IoU')}."
+        for measure in ("precision", "recall", "specificity", "iou", "boundary_f1")
+        for way, text in (
+            ("global", "All decisions of all classes counted alike:"),
+            ("mean", "Mean over the classes:"),
+            ("weighted", "Mean over the classes by their true pixels:"),
+        )
+        if (way, measure) != ("global", "boundary_f1")
+    }
+    | {"unlabelled": _UNLABELLED},
+    "scores.csv (boxes)": {
+        "what": "Of what the row tells: an image, or mean and sd (standard deviation) of the "
+        "images, or pooled (all images as one), pooled_low and pooled_high (95 % interval, "
+        "images drawn with replacement).",
+        "image": _EVALUATED["image"],
+        "class": "Class of the boxes; empty: all of them.",
+        "n_true": "True boxes.",
+        "n_pred": "Predicted boxes.",
+        "matched": "Pairs of a true and a predicted box of a class, one to one, with an "
+        "intersection over union of at least 0.1.",
+        "lower": "Of these, below 0.5.",
+        "higher": "Of these, at least 0.5.",
+        "fp_ratio": "Predicted boxes without a partner, as a share of the predicted boxes.",
+        "fn_ratio": "True boxes without a partner, as a share of the true boxes.",
+        "fp_ratio_any": "fp_ratio where a box may be the partner of several.",
+        "fn_ratio_any": "fn_ratio, likewise.",
+    },
+    "classes.csv": {
+        "what": "class, or how the classes are put together: global (all decisions of all classes "
+        "counted alike), mean, or weighted (by their true pixels).",
+        "class": "Name of the class.",
+        "pixels": "True pixels of the class.",
+        "accuracy": "(TP + TN) / all pixels; global, the share of the pixels that are right. What "
+        "MATLAB calls the accuracy of a class is its recall.",
+        "precision": "TP / (TP + FP).",
+        "recall": "TP / (TP + FN).",
+        "specificity": "TN / (TN + FP).",
+        "iou": "TP / (TP + FP + FN).",
+        "boundary_f1": "F1 of boundary pixels that have a partner within the tolerance, mean of "
+        "the images (MATLAB: BF score).",
+    },
+    "confusion.csv": {
+        "true": "True class.",
+        "predicted_<class>": "Pixels of this true class that were predicted to be of that class.",
+    },
+    "ratings.csv": {
+        "rater": "Who rated.",
+        "image": "Name of the image.",
+        "method": "Name of the segmentation, A or B unless named otherwise.",
+        "score": "Score from 1 to 10.",
+        "side": "Where it was shown: left or right.",
+        "order": "Place of the image in the order of showing, from 1.",
     },
 }
 

@@ -301,9 +301,10 @@ def columns_md() -> str:
     parts = [
         _MADE.format(source="scripts/gridwell/config/columns.py"),
         "# Columns",
-        "Tables in `results/<slide>/` and `results/screen/`. CSV files have commas, decimal "
-        "points and a header; a cell is empty where there is no value. `<channel>` stands for "
-        "the name of a channel: one column for each.",
+        "Tables in `results/<slide>/` and `results/screen/`, and those that `gridwell evaluate` "
+        "(scores, classes, confusion) and `gridwell rate` (ratings) write. CSV files have commas, "
+        "decimal points and a header; a cell is empty where there is no value. `<channel>` stands "
+        "for the name of a channel: one column for each.",
     ]
     for table, columns in COLUMNS.items():
         rows = [(f"`{name}`", text) for name, text in columns.items()]

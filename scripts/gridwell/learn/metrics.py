@@ -107,7 +107,7 @@ def overlap(truth: Labels, pred: Labels) -> Overlap:
     """
     if truth.shape != pred.shape:
         raise ValueError(f"truth is {truth.shape}, prediction is {pred.shape}")
-    return overlap_of(bands(truth, pred))
+    return overlap_of(*meetings(bands(truth, pred)))
 
 
 def bands(*images: Labels) -> Iterator[tuple[Labels, ...]]:
@@ -118,21 +118,29 @@ def bands(*images: Labels) -> Iterator[tuple[Labels, ...]]:
         yield tuple(image[top : top + step] for image in images)
 
 
-def overlap_of(
-    parts: Iterable[tuple[Labels, ...]], ignore: tuple[int | None, int | None] = (None, None)
-) -> Overlap:
-    """Count what two images share, given in bands of rows; see `overlap`.
+def meetings(parts: Iterable[tuple[Labels, ...]]) -> tuple[Whole, Whole, Whole]:
+    """Count in how many pixels each true label meets each predicted one.
 
     Parameters
     ----------
     parts
-        Truth and prediction of each band. Labels are below 2**31 - 1.
-    ignore
-        Label of truth and of prediction that means unlabelled, beside -1.
+        Truth and prediction in bands of rows. Labels are from -1 to 2**31 - 2.
+
+    Returns
+    -------
+    True label, predicted label and number of pixels of each pair that is there.
     """
-    true, pred, pixels = _joined([_pairs(*part) for part in parts])
-    true = np.where(true == ignore[0], UNLABELLED, true)
-    pred = np.where(pred == ignore[1], UNLABELLED, pred)
+    counted = [_pairs(*part) for part in parts]
+    empty = np.zeros(0, np.int64)
+    key = np.concatenate([empty, *(pairs for pairs, _ in counted)])
+    pixels = np.concatenate([empty, *(count for _, count in counted)])
+    pairs, where = np.unique(key, return_inverse=True)
+    total = np.bincount(where, pixels, minlength=len(pairs)).astype(np.int64)
+    return (pairs >> 32) - 1, (pairs & 0xFFFFFFFF) - 1, total
+
+
+def overlap_of(true: Whole, pred: Whole, pixels: Whole) -> Overlap:
+    """Count what objects share from what `meetings` counted; see `overlap`."""
     judged = (true != UNLABELLED) & (pred != UNLABELLED)
     true, kept_true, area_true = _objects(true, pixels, judged)
     pred, kept_pred, area_pred = _objects(pred, pixels, judged)
@@ -158,16 +166,6 @@ def _pairs(truth: Labels, pred: Labels) -> tuple[Whole, Whole]:
     length = np.diff(start, append=key.size)
     pairs, where = np.unique(key[start], return_inverse=True)
     return pairs, np.bincount(where, length).astype(np.int64)
-
-
-def _joined(parts: list[tuple[Whole, Whole]]) -> tuple[Whole, Whole, Whole]:
-    """True label, predicted label and pixels of all pairs."""
-    empty = np.zeros(0, np.int64)
-    key = np.concatenate([empty, *(pairs for pairs, _ in parts)])
-    pixels = np.concatenate([empty, *(count for _, count in parts)])
-    pairs, where = np.unique(key, return_inverse=True)
-    total = np.bincount(where, pixels, minlength=len(pairs)).astype(np.int64)
-    return (pairs >> 32) - 1, (pairs & 0xFFFFFFFF) - 1, total
 
 
 def _objects(

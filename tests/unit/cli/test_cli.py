@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -16,7 +17,9 @@ from gridwell.cli import main
 from PIL import Image
 from skimage.measure import label
 
-COMMANDS = ["new", "check", "simulate", "grid", "segment", "measure-colour", "verify"]
+COMMANDS = [
+    "new", "check", "simulate", "grid", "segment", "measure-colour", "evaluate", "verify",
+]  # fmt: skip
 
 
 def run(*arguments: str) -> int:
@@ -79,6 +82,23 @@ def test_segment_writes_labels(phantom, tmp_path, capsys):
     assert label(labels > 0).max() > 0.5 * len(truth)
 
 
+def test_evaluate_prints_a_table_or_json_and_writes_scores(tmp_path, capsys):
+    labels = np.zeros((30, 40), np.uint16)
+    labels[5:15, 5:15], labels[5:15, 20:30] = 1, 2
+    tifffile.imwrite(tmp_path / "truth.tif", labels)
+    tifffile.imwrite(tmp_path / "found.tif", np.where(labels == 2, 0, labels))
+    both = tmp_path / "found.tif", tmp_path / "truth.tif"
+    assert run("evaluate", *both, "--out", tmp_path / "scores") == 0
+    said = capsys.readouterr().out
+    assert "1 images, 2 true objects, 1 predicted" in said
+    assert len(said.splitlines()) < 15
+    assert pd.read_csv(tmp_path / "scores/scores.csv").recall.tolist() == [0.5, 0.5]
+    assert run("evaluate", *both, "--json", "--kind", "classes", "--classes", "no,1,2") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["classes"][2]["class"] == "2"
+    assert told["pooled"]["global_accuracy"] == pytest.approx(1100 / 1200)
+
+
 def test_grid_with_what_a_person_knows(phantom, tmp_path, capsys):
     (image,) = phantom.glob("*brightfield*")
     known = tmp_path / "known.yaml"
@@ -108,6 +128,7 @@ def test_grid_with_what_a_person_knows(phantom, tmp_path, capsys):
         (["segment", "nowhere.png", "--out", "out.tif"], "nowhere.png"),
         (["segment", "nowhere.png", "--out", "out.tif", "--method", "magic"], "--method"),
         (["measure-colour", "nowhere.png", "--out", "out"], "nowhere.png"),
+        (["evaluate", "nowhere.png", "nothing.png", "--out", "out"], "nowhere.png"),
         (["simulate", "--out", "out", "--rows", "0"], "--rows"),
         (["simulate", "--out", "out", "--angle", "steep"], "--angle"),
         (["simulate", "--study", "out", "--rows", "3"], "--rows"),
