@@ -17,6 +17,7 @@ wildcard_constraints:
     channel=any_of(
         channel.channel for own in study.channels.values() for channel in own
     ),
+    model=any_of(trained),
 
 
 include: "rules/ingest.smk"
@@ -24,6 +25,7 @@ include: "rules/versioning.smk"
 include: "rules/tile.smk"
 include: "rules/grid.smk"
 include: "rules/spots.smk"
+include: "rules/learn.smk"
 include: "rules/segment.smk"
 include: "rules/measure.smk"
 include: "rules/screen.smk"

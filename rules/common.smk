@@ -15,7 +15,9 @@ sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 from gridwell.config.errors import InputError
 from gridwell.config.models import Assay, Role, SpotRole
+from gridwell.config.learn import ANNOTATIONS
 from gridwell.config.study import load_study
+from gridwell.config.weights import own_model, shipped, weights_of
 from gridwell.images.check import TABLE, check_images
 from gridwell.images.copies import find_copies
 from gridwell.images.reader import inspect
@@ -44,7 +46,7 @@ def read_study():
         problems = check_images(study)
         damaged.extend(problem for problem in problems if problem.file != TABLE)
         wrong = [problem for problem in problems if problem.file == TABLE]
-        return [*check_dataset(study), *wrong]
+        return [*check_dataset(study), *wrong, *wrong_recipes(study)]
 
     try:
         study = load_study(Path.cwd(), dict(config), also=wrong_in_study)
@@ -56,6 +58,21 @@ def read_study():
     for problem in damaged:
         logger.warning(f"A slide will fail: {problem}")
     return study
+
+
+def wrong_recipes(study):
+    """Mistakes in the settings of trainings, which need the library of learning to be known."""
+    if not study.config.learn:
+        return []
+    from gridwell.learn.presets import recipe_of
+
+    problems = []
+    for name, model in study.config.learn.items():
+        try:
+            recipe_of(name, model)
+        except InputError as error:
+            problems += error.problems
+    return problems
 
 
 def take_over_stale_locks():
@@ -227,6 +244,91 @@ def get_results(wildcards):
     return [*files, *rules.screen.output, *rules.report_screen.output]
 
 
+# A run of some slides takes the networks as they are: other slides taught them as well.
+trained = {} if config.get("slides") else study.config.learn
+
+
+def learned_slides(model):
+    """Slides that a network learns from."""
+    own = study.config.learn[model]
+    if own.labels == "folder":
+        return []
+    having = {
+        slide: {channel.channel for channel in channels}
+        for slide, channels in study.channels.items()
+    }
+    return list(own.slides) or [
+        slide for slide, names in having.items() if {*own.channels} <= names
+    ]
+
+
+def get_learned_spots(wildcards):
+    return expand(rules.crop_spots.output.spots, slide=learned_slides(wildcards.model))
+
+
+def labelled_folder(model):
+    """Folder of labelled images of a network; None where it needs none and has none."""
+    own = study.config.learn[model]
+    if own.labels == "folder":
+        return own.folder
+    folder = Path(ANNOTATIONS, own.channels[0])
+    return str(folder) if own.labels != "teacher" or folder.is_dir() else None
+
+
+def get_labelled(wildcards):
+    folder = labelled_folder(wildcards.model)
+    kinds = ("images", "labels", "classes")
+    files = [path for kind in kinds for path in Path(folder or "", kind).glob("[!.]*")]
+    index = Path(folder or "", "index.tsv")
+    return (
+        sorted(map(str, [*files, index] if index.exists() else files)) if folder else []
+    )
+
+
+def get_start(wildcards):
+    """Weights that a network goes on from."""
+    own = study.config.learn[wildcards.model]
+    if own.pretrain != "none":
+        return expand(rules.pretrain.output.weights, model=wildcards.model)
+    return [str(weights_of(own.start))] if own.start else []
+
+
+def get_known_sides(wildcards):
+    """The data of the network that another goes on from: its test stays the test."""
+    first = own_model(study.config.learn[wildcards.model].start, study.config.learn)
+    return [f"work/learn/{first}/data"] if first else []
+
+
+def get_weights(wildcards):
+    """Weights of the study that segment a channel; those that come with gridwell are none."""
+    method = study.config.segment.of(wildcards.channel)
+    said = getattr(method, "weights", None)
+    if method.method != "network" or not said or said in shipped():
+        return []
+    return [str(weights_of(said))]
+
+
+def model_options(names=""):
+    """What the study says of a network, or some of it, as plain data for params."""
+
+    def get_options(wildcards):
+        model = study.config.learn[wildcards.model]
+        return model.model_dump(mode="json", include=set(names.split()) or None)
+
+    return get_options
+
+
+def learning_memory(base):
+    """Memory in MB: a base, plus what images with their targets take; more on a retry."""
+
+    def mem_mb(wildcards, attempt):
+        model = study.config.learn[wildcards.model]
+        fields = model.pretrain_fields if model.pretrain != "none" else 0
+        return int((base + 12 * model.crops + 2 * fields) * attempt)
+
+    return mem_mb
+
+
 def options(section):
     """One section of the configuration as plain data, for params."""
     return getattr(study.config, section).model_dump(mode="json")
@@ -264,7 +366,7 @@ def minutes(base):
     return runtime
 
 
-# detect_grid and segment may use a GPU unless the study forbids it.
+# detect_grid, segment, pretrain and train may use a GPU unless the study forbids it.
 GPUS = 0 if study.config.gpu == "forbid" else 1
 
 

@@ -2,6 +2,7 @@ rule segment:
     """Find the objects in one channel of a slide."""
     input:
         spots=rules.crop_spots.output.spots,
+        weights=get_weights,
     output:
         labels=directory("results/{slide}/labels/{channel}.zarr"),
         instances="results/{slide}/instances/{channel}.parquet",

@@ -177,4 +177,4 @@ def test_slurm_sends_gpu_rules_and_no_others_to_the_gpu_partition(repository):
         for name, resources in settings["set-resources"].items()
         if resources.get("slurm_partition") == "accelerated"
     }
-    assert sent == with_gpu == {"detect_grid", "segment"}
+    assert sent == with_gpu == {"detect_grid", "segment", "pretrain", "train"}

@@ -8,6 +8,7 @@ source it is from, and more; without it, ``<source>.<anything>.tif`` tells the s
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -124,6 +125,23 @@ def levels_and_notes(folder: Path) -> tuple[Levels, list[str]]:
     told = json.loads(path.read_text(encoding="utf-8"))
     levels = {name: [(a, b) for a, b in pairs] for name, pairs in told["levels"].items()}
     return levels, told["notes"]
+
+
+def dataset_hash(folder: Path) -> str:
+    """SHA-256 of the names and contents of a data set's files, in hex."""
+    digest = hashlib.sha256()
+    # Snakemake leaves its own time stamps in folders, under names that begin with a dot.
+    for path in sorted(folder.rglob("[!.]*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(folder)).encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def sides_of(folder: Path) -> dict[str, Split]:
+    """Side of each source of a data set that `write_dataset` wrote."""
+    items = _read_index(folder, [*_files(folder / "images")], [])
+    return {one.example.source: one.split for one in items.values() if one.split is not None}
 
 
 def read_dataset(folder: Path, *, instance: bool = True, classes: int = 0) -> list[Item]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from gridwell.config.files import whole, write_csv
+from gridwell.config.models import LearnModel
 from gridwell.learn.augment import Prepared, prepare
-from gridwell.learn.dataset import Item, Levels, levels_and_notes, read_dataset
+from gridwell.learn.curves import draw_curve
+from gridwell.learn.dataset import Item, Levels, dataset_hash, levels_and_notes, read_dataset
+from gridwell.learn.gather import class_names
 from gridwell.learn.measure import tally_of, totals
 from gridwell.learn.predict import facts_of, levels_of, predict
+from gridwell.learn.presets import recipe_of
 from gridwell.learn.recipe import Recipe
 from gridwell.network.cells import CellNetwork
 from gridwell.network.device import Policy
@@ -27,32 +31,31 @@ if TYPE_CHECKING:
 
 
 def train_network(
+    name: str,
+    model: LearnModel,
+    *,
     data: Path,
     weights: Path,
-    *,
     curve: Path,
-    recipe: Recipe,
+    picture: Path,
     start: Path | None,
     work: Path,
     policy: Policy = "forbid",
 ) -> None:
     """Train a network on a data set.
 
-    What is unfinished lies in `work`, under a name of its own for each recipe, data set and
-    start: a training that was killed goes on where it was, and one of other data begins anew.
-
     Parameters
     ----------
+    name, model
+        The network, and what the study says of it.
     data
         The data set, see `gridwell.learn.dataset`.
-    weights, curve
-        Files to write: the network, and its learning curve as a table.
-    recipe
-        How it is trained.
+    weights, curve, picture
+        Files to write: the network, and its learning curve as a table and as a PNG.
     start
         Weights to go on from, or None.
     work
-        Folder for what is unfinished; nothing is left in it when all is done.
+        Folder for what is unfinished, see `trained`.
     policy
         Whether to compute on a GPU.
 
@@ -61,81 +64,132 @@ def train_network(
     InputError
         If the data set or `start` cannot be used, or a GPU is required and there is none.
     """
-    items = read_dataset(data, instance=recipe.instance, classes=len(recipe.classes))
+    items = read_dataset(data, instance=model.kind == "instance", classes=len(class_names(model)))
     levels, notes = levels_and_notes(data)
-    for note in notes:
-        print(note)
-    key = _key(data, recipe, start)
-    kept, told = work / f"{key}.safetensors", work / f"{key}.csv"
-    for old in work.glob("*") if work.is_dir() else ():
-        if not old.name.startswith(key):
-            old.unlink()
-    if not (kept.is_file() and told.is_file()):
-        network, table = _trained(
-            items,
-            levels,
-            recipe,
-            start=start,
-            checkpoint=work / f"{key}.checkpoint",
-            policy=policy,
-        )
-        _save(kept, network, recipe)
-        write_csv(told, table)
+    recipe = recipe_of(name, model, inputs=len(items[0].example.image))
+    validation = [item for item in items if item.split == "validation"]
+    examples = prepared((item for item in items if item.split == "train"), levels, recipe)
+    for note in (*notes, f"{len(examples)} images to learn from, {len(validation)} for validation"):
+        print(note, flush=True)
+    kept, told = trained(
+        examples,
+        recipe,
+        of=dataset_hash(data),
+        start=start,
+        score=validation_score(validation, levels, recipe) if validation else None,
+        work=work,
+        policy=policy,
+    )
     for source, target in ((kept, weights), (told, curve)):
         with whole(target) as part:
             shutil.copyfile(source, part)
+    draw_curve(picture, pd.read_csv(curve))
     shutil.rmtree(work)
 
 
-def _trained(
-    items: Sequence[Item],
-    levels: Levels,
+def pretrain_network(
+    items: Iterable[Item],
+    weights: Path,
+    *,
+    name: str,
+    model: LearnModel,
+    work: Path,
+    policy: Policy = "forbid",
+) -> None:
+    """Train a network on simulated fields, with the recipe of the network itself.
+
+    Parameters
+    ----------
+    items
+        The fields, one channel each; each channel of the network learns from the same.
+    weights
+        File to write.
+    name, model
+        The network, and what the study says of it.
+    work, policy
+        As of `train_network`.
+    """
+    recipe = recipe_of(name, model)
+    if recipe.inputs > 1:
+        items = (_repeated(item, recipe.inputs) for item in items)
+    of = f"{model.pretrain_fields} {model.pretrain} {model.seed}"
+    examples = prepared(items, {}, recipe)
+    kept, _ = trained(examples, recipe, of=of, start=None, score=None, work=work, policy=policy)
+    with whole(weights) as part:
+        shutil.copyfile(kept, part)
+    shutil.rmtree(work)
+
+
+def trained(
+    examples: Sequence[Prepared],
     recipe: Recipe,
     *,
+    of: str,
     start: Path | None,
-    checkpoint: Path,
+    score: Score | None,
+    work: Path,
     policy: Policy,
-) -> tuple[UNet, pd.DataFrame]:
-    from gridwell.learn.fit import fit
+) -> tuple[Path, Path]:
+    """Train, or go on with a training that was killed.
 
-    train = [item for item in items if item.split == "train"]
-    validation = [item for item in items if item.split == "validation"]
-    print(f"{len(train)} images to learn from, {len(validation)} for validation", flush=True)
-    return fit(
-        prepared(train, levels, recipe),
+    What is unfinished has a name of its own for each recipe, data set and start: a training goes
+    on where it was, and one of other data begins anew.
+
+    Parameters
+    ----------
+    examples, recipe, start, score, policy
+        As of `gridwell.learn.fit.fit`.
+    of
+        What the examples are, in a word that is another for others.
+    work
+        Folder; what others left in it is removed.
+
+    Returns
+    -------
+    weights, curve
+        Files in `work`.
+    """
+    key = _key(of, recipe, start)
+    kept, told = work / f"{key}.safetensors", work / f"{key}.csv"
+    for old in work.glob("*"):
+        if not old.name.startswith(key):
+            old.unlink()
+    if kept.is_file() and told.is_file():
+        return kept, told
+    from gridwell.learn.fit import fit
+    from gridwell.network.weights import save_network
+
+    network, curve = fit(
+        examples,
         recipe,
         start=start,
-        score=validation_score(validation, levels, recipe) if validation else None,
+        score=score,
         report=_report,
-        checkpoint=checkpoint,
+        checkpoint=work / f"{key}.checkpoint",
         policy=policy,
     )
+    write_csv(told, curve)
+    save_network(kept, network, facts_of(recipe))
+    return kept, told
+
+
+def _key(of: str, recipe: Recipe, start: Path | None) -> str:
+    first = b"" if start is None else start.read_bytes()
+    parts = (of.encode(), json.dumps(asdict(recipe), sort_keys=True).encode(), first)
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def _report(line: dict[str, float]) -> None:
-    said = ", ".join(f"{name} {value:.4g}" for name, value in line.items())
-    print(said, flush=True)
+    print(", ".join(f"{name} {value:.4g}" for name, value in line.items()), flush=True)
 
 
-def _key(data: Path, recipe: Recipe, start: Path | None) -> str:
-    """Name of this training: the same only for the same data, recipe and first weights."""
-    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
-    files = sorted(path for path in data.rglob("*") if path.is_file())
-    # Snakemake puts its own time stamps into folders.
-    for path in (*(file for file in files if not file.name.startswith(".")), start):
-        if path is not None:
-            digest.update(path.name.encode() + b"\0")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+def _repeated(item: Item, channels: int) -> Item:
+    return replace(
+        item, example=replace(item.example, image=item.example.image.repeat(channels, 0))
+    )
 
 
-def _save(path: Path, network: UNet, recipe: Recipe) -> None:
-    from gridwell.network.weights import save_network
-
-    save_network(path, network, facts_of(recipe))
-
-
-def prepared(items: Sequence[Item], levels: Levels, recipe: Recipe) -> list[Prepared]:
+def prepared(items: Iterable[Item], levels: Levels, recipe: Recipe) -> list[Prepared]:
     """Bring items to what a network is shown, by the brightness of their source."""
     return [
         prepare(item.example, instance=recipe.instance, levels=levels_of(item.example, levels))
@@ -158,20 +212,16 @@ def validation_score(items: Sequence[Item], levels: Levels, recipe: Recipe) -> S
     Returns
     -------
     score
-        Of a network: AJI+ and AP at 0.5 of instances, or the mean IoU of classes; see
-        `gridwell.learn.metrics` and `gridwell.learn.classes`.
+        Of a network: AJI+ and others of instances, or the mean IoU of classes; see
+        `gridwell.learn.measure.totals`.
     """
 
     def score(network: UNet) -> dict[str, float]:
         cells = CellNetwork(network, facts_of(recipe), policy="forbid")
-        tallies = [
-            tally_of(
-                item.example,
-                predict(cells, item.example, levels_of(item.example, levels)),
-                recipe.classes,
-            )
-            for item in items
-        ]
+        tallies = []
+        for item in items:
+            found = predict(cells, item.example, levels_of(item.example, levels))
+            tallies.append(tally_of(item.example, found, recipe.classes))
         return totals(tallies, recipe.classes)
 
     return score

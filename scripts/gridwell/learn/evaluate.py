@@ -1,0 +1,77 @@
+"""From weights and their data set to scores on held-out sources and a model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from gridwell.config.files import whole, write_csv
+from gridwell.config.models import LearnModel, SegmentMethod
+from gridwell.learn.dataset import dataset_hash, levels_and_notes, read_dataset
+from gridwell.learn.gather import class_names
+from gridwell.learn.measure import measure_network
+from gridwell.learn.model_card import card
+from gridwell.learn.presets import recipe_of
+from gridwell.learn.recipe import Recipe
+from gridwell.network.cells import CellNetwork
+
+
+def evaluate_network(
+    name: str,
+    model: LearnModel,
+    *,
+    data: Path,
+    weights: Path,
+    curve: Path,
+    start: Path | None,
+    scores: Path,
+    card_out: Path,
+) -> None:
+    """Measure a network on its test sources, and write its card.
+
+    Parameters
+    ----------
+    name, model
+        The network, and what the study says of it.
+    data, weights, curve, start
+        Its data set, file, learning curve, and the weights that it went on from.
+    scores, card_out
+        Files to write: a table, and the card in Markdown.
+
+    Raises
+    ------
+    InputError
+        If one of the files cannot be used.
+    """
+    items = read_dataset(data, instance=model.kind == "instance", classes=len(class_names(model)))
+    recipe = recipe_of(name, model, inputs=len(items[0].example.image))
+    levels, notes = levels_and_notes(data)
+    table = measure_network(
+        CellNetwork.load(weights, policy="forbid"),
+        [item for item in items if item.split == "test"],
+        levels,
+        classes=recipe.classes,
+        teacher=_teacher(model, recipe),
+    )
+    write_csv(scores, table)
+    text = card(
+        name,
+        model,
+        recipe,
+        weights=weights,
+        items=items,
+        data_hash=dataset_hash(data),
+        notes=notes,
+        start=start,
+        curve=pd.read_csv(curve),
+        scores=table,
+    )
+    with whole(card_out) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _teacher(model: LearnModel, recipe: Recipe) -> SegmentMethod | None:
+    """The conventional method to compare with; None where it does not draw such labels."""
+    fits = model.kind == "instance" or len(recipe.classes) == recipe.inputs + 1
+    return model.teacher if fits and model.teacher.method != "none" else None
