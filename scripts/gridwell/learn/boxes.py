@@ -29,8 +29,8 @@ BOX_FIELDS = ("n_true", "n_pred", "matched", "higher", "true_any", "pred_any")
 
 _CORNERS = ("x0", "y0", "x1", "y1")
 _MAX_BYTES = 50_000_000
-# Pairs of boxes held at a time.
-_AT_ONCE = 2**22
+# True boxes compared at a time.
+_STRIP = 256
 
 
 @dataclass(frozen=True)
@@ -103,17 +103,21 @@ def box_tally(truth: Array, pred: Array) -> Array:
 
 def _pairs(truth: Array, pred: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
     """Pairs of boxes of the same event and their intersection over union."""
-    step = max(1, _AT_ONCE // max(len(pred), 1))
-    rows, cols, values = [], [], []
-    for start in range(0, len(truth), step):
-        iou = box_iou(truth[start : start + step], pred)
-        row, col = np.nonzero(iou >= SAME_EVENT)
-        rows.append(row + start)
-        cols.append(col)
-        values.append(iou[row, col])
-    if not rows:
+    if not len(truth) or not len(pred):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    return np.concatenate(rows), np.concatenate(cols), np.concatenate(values)
+    # From left to right, so that few predictions can touch the boxes of a strip.
+    order, others = np.argsort(truth[:, 0], kind="stable"), np.argsort(pred[:, 0], kind="stable")
+    left, widest = pred[others, 0], (pred[:, 2] - pred[:, 0]).max()
+    found = []
+    for start in range(0, len(truth), _STRIP):
+        strip = order[start : start + _STRIP]
+        low, high = np.searchsorted(left, [truth[strip, 0].min() - widest, truth[strip, 2].max()])
+        near = others[low:high]
+        iou = box_iou(truth[strip], pred[near])
+        row, col = np.nonzero(iou >= SAME_EVENT)
+        found.append((strip[row], near[col], iou[row, col]))
+    rows, cols, values = (np.concatenate(part) for part in zip(*found, strict=True))
+    return rows, cols, values
 
 
 def box_scores(tallies: Array) -> dict[str, Array]:
@@ -147,13 +151,28 @@ def box_scores(tallies: Array) -> dict[str, Array]:
 
 def boxes_of_labels(labels: NDArray[Any]) -> Boxes:
     """Boxes around the objects of a label image (h, w); 0 and -1 are none."""
-    from scipy.ndimage import find_objects
-
-    names, number = np.unique(labels, return_inverse=True)
-    # Boxes of the numbers of the labels: a label of a million needs no million boxes.
-    places = find_objects(number.reshape(labels.shape) + 1)
-    found = [at for at, name in zip(places, names, strict=True) if name > 0]
-    return _boxes([_corners(at) for at in found], [""] * len(found))
+    width = labels.shape[1]
+    flat = labels.ravel()
+    # Few runs of equal neighbours in a row are sorted, not many pixels.
+    turns = flat[1:] != flat[:-1]
+    turns[width - 1 :: width] = True
+    start = np.concatenate([[0], np.flatnonzero(turns) + 1]) if flat.size else np.zeros(0, int)
+    length = np.diff(start, append=flat.size)
+    inside = flat[start] > 0
+    start, length = start[inside], length[inside]
+    order = np.argsort(flat[start], kind="stable")
+    start, length = start[order], length[order]
+    first = np.unique(flat[start], return_index=True)[1]
+    if not first.size:
+        return NONE
+    x, y = start % width, start // width
+    corners = [
+        np.minimum.reduceat(x, first),
+        np.minimum.reduceat(y, first),
+        np.maximum.reduceat(x + length, first),
+        np.maximum.reduceat(y + 1, first),
+    ]
+    return Boxes(np.column_stack(corners).astype(np.float64), ("",) * len(first))
 
 
 def boxes_of_classes(classes: NDArray[Any], names: Sequence[str]) -> Boxes:
@@ -169,10 +188,6 @@ def boxes_of_classes(classes: NDArray[Any], names: Sequence[str]) -> Boxes:
         corners += [(x, y, x + width, y + height) for x, y, width, height, _ in stats.tolist()]
         of += [names[index] if index < len(names) else str(index)] * len(stats)
     return _boxes(corners, of)
-
-
-def _corners(at: tuple[slice, ...]) -> tuple[int, int, int, int]:
-    return at[1].start, at[0].start, at[1].stop, at[0].stop
 
 
 def _boxes(corners: Sequence[Sequence[float]], classes: Sequence[str]) -> Boxes:

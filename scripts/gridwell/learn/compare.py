@@ -381,7 +381,7 @@ def _boxes_in(path: Path, kind: Kind, names: Sequence[str]) -> dict[str, box_roo
         return {image.name: box_room.boxes_of_classes(classes, names)}
     with open_labels(path, "instances") as image:
         labels = image.rows(0, image.shape[0]).astype(np.int64)
-    labels[labels == ignored(image, np.unique(labels))] = UNLABELLED
+    labels[labels == ignored(image, labels)] = UNLABELLED
     return {image.name: box_room.boxes_of_labels(labels)}
 
 

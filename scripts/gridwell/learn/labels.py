@@ -148,12 +148,13 @@ def ignored(image: LabelImage, found: Labels) -> int | None:
     image
         The image.
     found
-        All labels in it. Where both neighbours of the number that means unlabelled are objects,
-        these are simply so many, and it is one of them.
+        Its labels, each at least once. Where both neighbours of the number that means unlabelled
+        are objects, these are simply so many, and it is one of them.
     """
-    if image.ignore is None or {image.ignore - 1, image.ignore + 1} <= set(found.tolist()):
+    if image.ignore is None:
         return None
-    return image.ignore
+    so_many = all((found == image.ignore + step).any() for step in (-1, 1))
+    return None if so_many else image.ignore
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def in_words(found: Comparison) -> str:
 def _score_words(found: Comparison) -> list[str]:
     table = found.scores.set_index("what")
     pooled, each = table.loc["pooled"], table.loc[["image"]]
-    lines = [f"{len(each)} images"]
+    lines = ["1 image" if len(each) == 1 else f"{len(each)} images"]
     if found.kind == "instances":
         lines[0] += f", {pooled.n_true:.0f} true objects, {pooled.n_pred:.0f} predicted"
     sure = "pooled_low" in table.index

@@ -90,7 +90,7 @@ def test_evaluate_prints_a_table_or_json_and_writes_scores(tmp_path, capsys):
     both = tmp_path / "found.tif", tmp_path / "truth.tif"
     assert run("evaluate", *both, "--out", tmp_path / "scores") == 0
     said = capsys.readouterr().out
-    assert "1 images, 2 true objects, 1 predicted" in said
+    assert "1 image, 2 true objects, 1 predicted" in said
     assert len(said.splitlines()) < 15
     assert pd.read_csv(tmp_path / "scores/scores.csv").recall.tolist() == [0.5, 0.5]
     assert run("evaluate", *both, "--json", "--kind", "classes", "--classes", "no,1,2") == 0

@@ -15,6 +15,7 @@ from gridwell.learn.boxes import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 VOC = """<annotation><size><width>50</width></size>
 <object><name>Dead Cell</name><bndbox>
@@ -90,6 +91,18 @@ def test_order_does_not_matter_and_sides_mirror(truth, pred, random):
     assert there[2] <= min(there[4], there[5])
 
 
+@given(some_boxes, some_boxes, st.integers(1, 3))
+@settings(deadline=None)
+def test_strips_miss_no_pair(truth, pred, strip):
+    from gridwell.learn import boxes as module
+
+    rows, cols = np.nonzero(box_iou(truth, pred) >= 0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_STRIP", strip)
+        found = module._pairs(truth, pred)
+    assert sorted(zip(*found[:2], strict=True)) == sorted(zip(rows, cols, strict=True))
+
+
 @given(some_boxes)
 @settings(deadline=None)
 def test_truth_itself_is_perfect(truth):
@@ -153,3 +166,13 @@ def test_real_annotations_are_read(shared):
     found = [box for path in sorted(folder.glob("*.xml")) for box in read_boxes(path).values()]
     assert len(found) == 117
     assert {name for one in found for name in one.classes} >= {"Living Cell", "Dead Cell"}
+
+
+@given(arrays(np.int64, (5, 6), elements=st.integers(-1, 4)))
+@settings(deadline=None)
+def test_boxes_are_those_of_scikit_image(labels):
+    from skimage.measure import regionprops
+
+    found = boxes_of_labels(labels).corners
+    expected = [region.bbox for region in regionprops(labels.clip(0))]
+    assert found[:, [1, 0, 3, 2]].tolist() == [list(box) for box in expected]
