@@ -63,13 +63,13 @@ NONE = Boxes(np.zeros((0, 4)), ())
 
 def box_iou(one: Array, other: Array) -> Array:
     """Intersection over union of each of n with each of m boxes, (n, m)."""
-    first, second = one[:, None, :], other[None, :, :]
-    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(
-        first[..., :2], second[..., :2]
-    )
-    shared = sides.clip(0).prod(-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(-1) for boxes in (first, second)]
-    return np.asarray(shared / (areas[0] + areas[1] - shared))
+    shared = np.ones((len(one), len(other)))
+    for low, high in ((0, 2), (1, 3)):
+        end = np.minimum(one[:, None, high], other[None, :, high])
+        start = np.maximum(one[:, None, low], other[None, :, low])
+        shared *= (end - start).clip(0)
+    first, second = ((box[:, 2:] - box[:, :2]).prod(1) for box in (one, other))
+    return np.asarray(shared / (first[:, None] + second - shared))
 
 
 def box_tally(truth: Array, pred: Array) -> Array:
