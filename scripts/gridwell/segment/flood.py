@@ -225,9 +225,9 @@ def _immerse(
     that the centre of an object has at least.
     """
     prominence, peak = least
-    # No two maxima touch, so there are at most half as many as pixels.
-    parent = np.zeros(order.size // 2 + 2, np.int32)
-    centre = np.zeros(order.size // 2 + 2, np.int64)
+    # Of a mask of single pixels, each is a maximum.
+    parent = np.zeros(order.size + 1, np.int32)
+    centre = np.zeros(order.size + 1, np.int64)
     count = 0
     for at in order:
         own, highest = 0, -1
