@@ -15,9 +15,9 @@ sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 from gridwell.config.errors import InputError
 from gridwell.config.models import Assay, Role, SpotRole
-from gridwell.config.learn import ANNOTATIONS
+from gridwell.config.learn import ANNOTATIONS, needed
 from gridwell.config.study import load_study
-from gridwell.config.weights import own_model, shipped, weights_of
+from gridwell.config.weights import shipped, weights_of
 from gridwell.images.check import TABLE, check_images
 from gridwell.images.copies import find_copies
 from gridwell.images.reader import inspect
@@ -294,18 +294,28 @@ def get_start(wildcards):
 
 
 def get_known_sides(wildcards):
-    """The data of the network that another goes on from: its test stays the test."""
-    first = own_model(study.config.learn[wildcards.model].start, study.config.learn)
-    return [f"work/learn/{first}/data"] if first else []
+    """The data of networks that another goes on or learns from: their test stays the test."""
+    own = study.config.learn[wildcards.model]
+    return [f"work/learn/{first}/data" for first in needed(own, study.config.learn)]
+
+
+def get_teacher_weights(wildcards):
+    own = study.config.learn[wildcards.model]
+    return weights_files(own.teacher) if own.labels in ("teacher", "both") else []
 
 
 def get_weights(wildcards):
     """Weights of the study that segment a channel; those that come with gridwell are none."""
-    method = study.config.segment.of(wildcards.channel)
-    said = getattr(method, "weights", None)
-    if method.method != "network" or not said or said in shipped():
-        return []
-    return [str(weights_of(said))]
+    return weights_files(study.config.segment.of(wildcards.channel))
+
+
+def weights_files(method):
+    """Files of the study that a method needs."""
+    if method.method == "pixel_classifier":
+        return [method.weights]
+    if method.method == "network" and method.weights not in shipped():
+        return [str(weights_of(method.weights))]
+    return []
 
 
 def model_options(names=""):

@@ -11,6 +11,7 @@ rule gather_examples:
         spots=get_learned_spots,
         labelled=get_labelled,
         known=get_known_sides,
+        teacher=get_teacher_weights,
     output:
         data=directory("work/learn/{model}/data"),
     log:

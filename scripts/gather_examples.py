@@ -9,11 +9,11 @@ from job import running
 
 if __name__ == "__main__":
     with running(snakemake):
-        params, known = snakemake.params, snakemake.input.known
+        params = snakemake.params
         gather_examples(
             Path(snakemake.output.data),
             LearnModel(**params.model),
             spots=dict(zip(params.slides, map(Path, snakemake.input.spots), strict=True)),
             labelled=Path(params.labelled) if params.labelled else None,
-            known=sides_of(Path(known[0])) if known else None,
+            known=sides_of(map(Path, snakemake.input.known)),
         )

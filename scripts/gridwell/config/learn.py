@@ -118,22 +118,37 @@ def _check_slides(told: _Told, model: LearnModel) -> None:
 
 def _check_start(told: _Told, name: str, models: Mapping[str, LearnModel]) -> None:
     start = models[name].start
+    if name in _before(name, models):
+        remedy = "Begin with a network that does not go on or learn from this one."
+        told.wrong(("start",), "leads back to itself", remedy, start)
+        return
     if start is None:
         return
     if models[name].pretrain != "none":
         remedy = "Choose one of the two."
         told.wrong(("start",), "does not go with pretrain", remedy, start)
-    own = own_model(start, models)
-    seen = [name]
-    while own is not None:
-        if own in seen:
-            remedy = "Begin with a network that does not go on from this one."
-            told.wrong(("start",), "leads back to itself", remedy, start)
-            return
-        seen.append(own)
-        own = own_model(models[own].start, models)
     is_file = start.endswith(".safetensors")
     if not is_file and (start.startswith(f"{MODELS}/") or "/" not in start):
         known = [*(f"{MODELS}/{other}" for other in models if other != name), *shipped()]
         if own_model(start, models) is None and start not in shipped():
             told.wrong(("start",), "is no known network", suggest(start, known, "networks"), start)
+
+
+def _before(name: str, models: Mapping[str, LearnModel]) -> set[str]:
+    """All networks of the study that must be there before the network `name`."""
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        new = {*needed(models[todo.pop()], models)} - found
+        found |= new
+        todo += new
+    return found
+
+
+def needed(model: LearnModel, models: Mapping[str, LearnModel]) -> list[str]:
+    """Networks of the study that a network goes on from or has for a teacher."""
+    said = [model.start]
+    if model.labels in ("teacher", "both") and model.teacher.method == "network":
+        said.append(model.teacher.weights)
+    own = [own_model(one, models) for one in said]
+    return [one for one in own if one is not None]

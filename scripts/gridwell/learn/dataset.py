@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -34,7 +34,7 @@ COLUMNS = ("name", "source", "split", "kind", "weight")
 NOTHING = 65535
 """A pixel of which nothing is said, in files of 16 bits and more."""
 _NOTHING_8 = 255
-_LEVELS = "levels.json"
+_FACTS = "facts.json"
 _SUFFIXES = (".tif", ".tiff", ".png")
 
 
@@ -58,12 +58,30 @@ class Item:
     kind: Kind = "corrected"
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set beside its images.
+
+    Attributes
+    ----------
+    levels
+        Brightness of sources, (base, span) of each channel.
+    notes
+        Sentences on how it was made.
+    teacher
+        Options of the method that drew the weak labels, or None.
+    """
+
+    levels: Levels = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    teacher: dict[str, Any] | None = None
+
+
 def write_dataset(
     folder: Path,
     items: Iterable[Item],
     *,
-    levels: Levels | None = None,
-    notes: Sequence[str] = (),
+    facts: Facts | None = None,
 ) -> None:
     """Write a data set, whole or not at all; same bytes for the same examples.
 
@@ -73,10 +91,8 @@ def write_dataset(
         Replaced, if it is there.
     items
         Images of whole numbers below 65536; at most 65534 objects each.
-    levels
-        Brightness of each source, (base, span) of each channel, where it is known.
-    notes
-        Sentences on how it was made.
+    facts
+        What else is known of it.
     """
     rows = ["\t".join(COLUMNS)]
     with whole(folder) as part:
@@ -91,7 +107,7 @@ def write_dataset(
             if not any((part / name).iterdir()):
                 (part / name).rmdir()
         (part / INDEX).write_text("\n".join(rows) + "\n", encoding="utf-8")
-        write_json(part / _LEVELS, {"levels": levels or {}, "notes": list(notes)})
+        write_json(part / _FACTS, asdict(facts or Facts()))
 
 
 def _write_example(folder: Path, example: Example) -> None:
@@ -117,14 +133,14 @@ def _stored(values: npt.NDArray[Any], dtype: type[np.unsignedinteger[Any]], noth
     return np.where(values == UNLABELLED, nothing, values).astype(dtype)
 
 
-def levels_and_notes(folder: Path) -> tuple[Levels, list[str]]:
-    """Brightness of the sources and the notes of a data set that `write_dataset` wrote."""
-    path = folder / _LEVELS
+def read_facts(folder: Path) -> Facts:
+    """Read what is known of a data set that `write_dataset` wrote; of others, nothing."""
+    path = folder / _FACTS
     if not path.is_file():
-        return {}, []
+        return Facts()
     told = json.loads(path.read_text(encoding="utf-8"))
     levels = {name: [(a, b) for a, b in pairs] for name, pairs in told["levels"].items()}
-    return levels, told["notes"]
+    return Facts(levels, told["notes"], told["teacher"])
 
 
 def dataset_hash(folder: Path) -> str:
@@ -138,10 +154,19 @@ def dataset_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def sides_of(folder: Path) -> dict[str, Split]:
-    """Side of each source of a data set that `write_dataset` wrote."""
-    items = _read_index(folder, [*_files(folder / "images")], [])
-    return {one.example.source: one.split for one in items.values() if one.split is not None}
+def sides_of(folders: Iterable[Path]) -> dict[str, Split]:
+    """Side of each source in data sets that were learned from before.
+
+    A source that one of them was trained on is no test any more, whatever the others say.
+    """
+    sides: dict[str, Split] = {}
+    order = get_args(Split)
+    for folder in folders:
+        for item in _read_index(folder, [*_files(folder / "images")], []).values():
+            source, side = item.example.source, item.split
+            if side is not None:
+                sides[source] = min(side, sides.get(source, side), key=order.index)
+    return sides
 
 
 def read_dataset(folder: Path, *, instance: bool = True, classes: int = 0) -> list[Item]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from gridwell.config.files import whole, write_csv
 from gridwell.config.models import LearnModel, SegmentMethod
-from gridwell.learn.dataset import dataset_hash, levels_and_notes, read_dataset
+from gridwell.learn.dataset import Facts, dataset_hash, read_dataset, read_facts
 from gridwell.learn.gather import class_names
 from gridwell.learn.measure import measure_network
 from gridwell.learn.model_card import card
@@ -46,13 +46,13 @@ def evaluate_network(
     """
     items = read_dataset(data, instance=model.kind == "instance", classes=len(class_names(model)))
     recipe = recipe_of(name, model, inputs=len(items[0].example.image))
-    levels, notes = levels_and_notes(data)
+    facts = read_facts(data)
     table = measure_network(
         CellNetwork.load(weights, policy="forbid"),
         [item for item in items if item.split == "test"],
-        levels,
+        facts.levels,
         classes=recipe.classes,
-        teacher=_teacher(model, recipe),
+        teacher=_teacher(model, recipe, facts),
     )
     write_csv(scores, table)
     text = card(
@@ -62,7 +62,7 @@ def evaluate_network(
         weights=weights,
         items=items,
         data_hash=dataset_hash(data),
-        notes=notes,
+        notes=facts.notes,
         start=start,
         curve=pd.read_csv(curve),
         scores=table,
@@ -71,7 +71,8 @@ def evaluate_network(
         part.write_text(text, encoding="utf-8")
 
 
-def _teacher(model: LearnModel, recipe: Recipe) -> SegmentMethod | None:
-    """The conventional method to compare with; None where it does not draw such labels."""
+def _teacher(model: LearnModel, recipe: Recipe, facts: Facts) -> SegmentMethod | None:
+    """The method to compare with; None where it does not draw such labels."""
+    method = SegmentMethod(**facts.teacher) if facts.teacher else model.teacher
     fits = model.kind == "instance" or len(recipe.classes) == recipe.inputs + 1
-    return model.teacher if fits and model.teacher.method != "none" else None
+    return method if fits and method.method not in ("none", "auto") else None

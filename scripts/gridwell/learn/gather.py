@@ -13,16 +13,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.models import LearnModel
+from gridwell.config.models import LearnModel, SegmentMethod
 from gridwell.images.spots import SpotStack, open_spots
-from gridwell.learn.dataset import Item, Levels, Split, read_dataset, write_dataset
+from gridwell.learn.dataset import Facts, Item, Levels, Split, read_dataset, write_dataset
 from gridwell.learn.examples import Example
 from gridwell.learn.split import split_sources
-from gridwell.learn.teach import classes_of, doubtful, teach
-from gridwell.network.cells import brightness
+from gridwell.learn.teach import classes_of, doubtful, settled, teach
+from gridwell.network.cells import Brightness, brightness
 
 # Spots of a slide that its brightness is measured on.
 _LEVEL_SPOTS = 48
+# Spots that methods are tried on where the teacher is chosen by measurement.
+_TRIED = 8
 
 
 def gather_examples(
@@ -74,12 +76,29 @@ def gather_examples(
         known={**(known or {}), **decided},
         named=named,
     )
-    weak = _taught(model, taught, {item.example.name for item in given})
+    levels = {slide: _levels(stack, model.channels) for slide, stack in stacks.items()}
+    teacher, reason = _teacher(model, taught)
+    corrected = {item.example.name for item in given}
+    weak = _taught(model.model_copy(update={"teacher": teacher}), taught, corrected, levels)
     items = [replace(item, split=split[item.example.source]) for item in (*given, *weak)]
     items, notes = _chosen(items, model)
     _check_enough(items, model)
-    levels: Levels = {slide: _levels(stack, model.channels) for slide, stack in stacks.items()}
-    write_dataset(out, items, levels=levels, notes=[*notes, *_split_notes(items)])
+    notes += [f"The teacher was chosen by measurement: {reason}"] if reason else []
+    plain = teacher.model_dump(mode="json") if taught else None
+    write_dataset(out, items, facts=Facts(levels, [*notes, *_split_notes(items)], plain))
+
+
+def _teacher(model: LearnModel, stacks: Mapping[str, SpotStack]) -> tuple[SegmentMethod, str]:
+    """The method that teaches, and why where it was chosen by measurement."""
+    if not stacks or model.teacher.method != "auto":
+        return model.teacher, ""
+    share = -(-_TRIED // len(stacks))
+    images = [
+        stack.read(model.channels[0], index, index + 1)[0]
+        for slide, stack in sorted(stacks.items())
+        for index in _choose(stack, slide, share, model.seed)
+    ]
+    return settled(model.teacher, images[:_TRIED], next(iter(stacks.values())).frame)
 
 
 def class_names(model: LearnModel) -> tuple[str, ...]:
@@ -89,7 +108,9 @@ def class_names(model: LearnModel) -> tuple[str, ...]:
     return model.classes or ("background", *model.channels)
 
 
-def _taught(model: LearnModel, stacks: Mapping[str, SpotStack], corrected: set[str]) -> list[Item]:
+def _taught(
+    model: LearnModel, stacks: Mapping[str, SpotStack], corrected: set[str], levels: Levels
+) -> list[Item]:
     """Examples that the teacher labels, for spots that nobody corrected."""
     weight = model.teacher_weight if model.labels == "both" else 1.0
     items = []
@@ -101,7 +122,10 @@ def _taught(model: LearnModel, stacks: Mapping[str, SpotStack], corrected: set[s
             if name in corrected:
                 continue
             image = np.concatenate([stack.read(c, index, index + 1) for c in model.channels])
-            labels = [teach(one, model.teacher, stack.frame) for one in image]
+            labels = [
+                teach(one, model.teacher, stack.frame, Brightness(*level))
+                for one, level in zip(image, levels[slide], strict=True)
+            ]
             examples.append((name, image, labels))
         items += _items(slide, examples, model, weight)
     return items

@@ -97,7 +97,7 @@ def measure_network(
         ]
     }
     if teacher is not None and any(item.kind != "weak" for item in items):
-        found["teacher"] = [_by_teacher(item.example, teacher, bool(classes)) for item in items]
+        found["teacher"] = [_by_teacher(item.example, teacher, levels, classes) for item in items]
     counted = {
         method: np.array(
             [
@@ -114,9 +114,15 @@ def measure_network(
     return pd.concat(parts, ignore_index=True)
 
 
-def _by_teacher(example: Example, teacher: SegmentMethod, semantic: bool) -> npt.NDArray[np.int32]:
-    labels = [teach(channel, teacher) for channel in example.image]
-    return classes_of(labels).astype(np.int32) if semantic else labels[0]
+def _by_teacher(
+    example: Example, teacher: SegmentMethod, levels: Levels, classes: Sequence[str]
+) -> npt.NDArray[np.int32]:
+    known = levels_of(example, levels) or [None] * len(example.image)
+    labels = [
+        teach(channel, teacher, level=level)
+        for channel, level in zip(example.image, known, strict=True)
+    ]
+    return classes_of(labels).astype(np.int32) if classes else labels[0]
 
 
 def _scores(tallies: Array, classes: Sequence[str]) -> Mapping[str, Any]:

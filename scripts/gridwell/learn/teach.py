@@ -1,4 +1,4 @@
-"""Labels by a conventional method: what a network can learn from when nobody has drawn anything."""
+"""Labels by another method: what a network can learn from when nobody has drawn anything."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ import numpy.typing as npt
 
 from gridwell.cells.features import measure
 from gridwell.config.models import SegmentMethod
+from gridwell.config.weights import weights_of
 from gridwell.images.spots import SpotFrame
 from gridwell.learn.examples import UNLABELLED
+from gridwell.network.cells import Brightness
+from gridwell.segment.auto import Sample, choose, conventional_candidates
 from gridwell.segment.conventional import segment_spot
+from gridwell.segment.learned import LearnedMethod
 
 Labels = npt.NDArray[np.int32]
 
@@ -25,17 +29,24 @@ _AREAS = (0.2, 3.0)
 _AROUND = 2
 
 
-def teach(image: npt.NDArray[Any], method: SegmentMethod, frame: SpotFrame | None = None) -> Labels:
-    """Label an image by a conventional method.
+def teach(
+    image: npt.NDArray[Any],
+    method: SegmentMethod,
+    frame: SpotFrame | None = None,
+    level: Brightness | None = None,
+) -> Labels:
+    """Label an image by a method that is there already.
 
     Parameters
     ----------
     image
         Grey values (h, w).
     method
-        The teacher.
+        The teacher: a conventional method, or another network (self-training).
     frame
         Of the spot that the image shows; None: the whole image counts.
+    level
+        Brightness of the slide, for a network; None: measured on the image.
 
     Returns
     -------
@@ -44,10 +55,40 @@ def teach(image: npt.NDArray[Any], method: SegmentMethod, frame: SpotFrame | Non
         -1.
     """
     mask = None if frame is None else frame.mask(*image.shape)
-    labels = segment_spot(image, method, mask).astype(np.int32)
+    if method.method == "network":
+        network = LearnedMethod(weights_of(method.weights), policy="forbid")
+        labels = network.segment(image, level).astype(np.int32)
+    else:
+        labels = segment_spot(image, method, mask).astype(np.int32)
     if mask is not None:
         labels[~mask & (labels == 0)] = UNLABELLED
     return labels
+
+
+def settled(
+    method: SegmentMethod, images: Sequence[npt.NDArray[Any]], frame: SpotFrame
+) -> tuple[SegmentMethod, str]:
+    """Choose the teacher on some spots, where the study leaves it to measurement.
+
+    Parameters
+    ----------
+    method
+        The teacher; one that is named stays.
+    images
+        Spots of the slides that are learned from, (h, w) each.
+    frame
+        Of any of these slides.
+
+    Returns
+    -------
+    method, reason
+        The reason is empty where nothing was chosen.
+    """
+    if method.method != "auto":
+        return method, ""
+    samples = [Sample(image, frame.mask(*image.shape)) for image in images]
+    choice = choose(samples, conventional_candidates(method))
+    return method.model_copy(update={"method": choice.method}), choice.reason
 
 
 def doubtful(images: Sequence[Labels]) -> list[Labels]:

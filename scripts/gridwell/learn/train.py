@@ -16,7 +16,7 @@ from gridwell.config.files import whole, write_csv
 from gridwell.config.models import LearnModel
 from gridwell.learn.augment import Prepared, prepare
 from gridwell.learn.curves import draw_curve
-from gridwell.learn.dataset import Item, Levels, dataset_hash, levels_and_notes, read_dataset
+from gridwell.learn.dataset import Item, Levels, dataset_hash, read_dataset, read_facts
 from gridwell.learn.gather import class_names
 from gridwell.learn.measure import tally_of, totals
 from gridwell.learn.predict import facts_of, levels_of, predict
@@ -65,18 +65,21 @@ def train_network(
         If the data set or `start` cannot be used, or a GPU is required and there is none.
     """
     items = read_dataset(data, instance=model.kind == "instance", classes=len(class_names(model)))
-    levels, notes = levels_and_notes(data)
+    facts = read_facts(data)
     recipe = recipe_of(name, model, inputs=len(items[0].example.image))
     validation = [item for item in items if item.split == "validation"]
-    examples = prepared((item for item in items if item.split == "train"), levels, recipe)
-    for note in (*notes, f"{len(examples)} images to learn from, {len(validation)} for validation"):
+    examples = prepared((item for item in items if item.split == "train"), facts.levels, recipe)
+    for note in (
+        *facts.notes,
+        f"{len(examples)} images to learn from, {len(validation)} for validation",
+    ):
         print(note, flush=True)
     kept, told = trained(
         examples,
         recipe,
         of=dataset_hash(data),
         start=start,
-        score=validation_score(validation, levels, recipe) if validation else None,
+        score=validation_score(validation, facts.levels, recipe) if validation else None,
         work=work,
         policy=policy,
     )
