@@ -7,6 +7,7 @@ and for the decision which parts belong to one object, which is made on a table 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,10 @@ def seen(
     if levels is None:
         inside = mask & valid
         values = response[inside] if inside.any() else response
+        noise = found.noise
         found = measure_levels(values, method, found, least_noise(image, method, found.unit))
+        # Dark rings around objects are no noise; the response is never noisier than the image.
+        found = replace(found, noise=min(found.noise, noise))
     return response, found
 
 

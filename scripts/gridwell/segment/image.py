@@ -12,6 +12,7 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import whole
 from gridwell.config.models import SegmentMethod
 from gridwell.images.reader import open_plane
+from gridwell.segment.auto import Sample
 from gridwell.segment.conventional import (
     alignment,
     find_parts,
@@ -21,6 +22,7 @@ from gridwell.segment.conventional import (
     segment_spot,
 )
 from gridwell.segment.light import Levels, typical
+from gridwell.segment.methods import settled
 from gridwell.segment.parts import Parts, inside, joined, of_tile
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -30,6 +32,8 @@ _CORE = 3072
 # The levels of a larger image come from this many windows along each side, of so many pixels.
 _WINDOWS = 3
 _WINDOW = 2048
+# A method is chosen on windows of this side.
+_SAMPLE = 512
 
 
 def segment_file(
@@ -117,6 +121,7 @@ def segment_image(
         `out`: 0 background, 1..k objects in the raster order of their first pixels.
     """
     labels = np.zeros((height, width), np.uint32) if out is None else out
+    method, _ = settled(method, lambda: _samples(read_rows, height, width))
     if method.method == "none" or labels.size == 0:
         return labels
     if height * width <= min(at_once, _AT_ONCE):
@@ -160,6 +165,20 @@ def _bands(
         yield y0, y1, read_rows(max(0, y0 - halo), min(height, y1 + halo))
 
 
+def _samples(read_rows: Callable[[int, int], Array], height: int, width: int) -> list[Sample]:
+    """Windows spread over the image, or all of a small one."""
+    return [Sample(tile) for tile in _windows(read_rows, height, width, _SAMPLE)]
+
+
+def _windows(
+    read_rows: Callable[[int, int], Array], height: int, width: int, side: int
+) -> Iterator[Array]:
+    for y0 in np.unique(np.linspace(0, max(0, height - side), _WINDOWS).astype(int)):
+        rows = read_rows(int(y0), min(height, int(y0) + side))
+        for x0 in np.unique(np.linspace(0, max(0, width - side), _WINDOWS).astype(int)):
+            yield rows[:, x0 : x0 + side]
+
+
 def _image_levels(
     read_rows: Callable[[int, int], Array], height: int, width: int, method: SegmentMethod
 ) -> Levels:
@@ -171,11 +190,6 @@ def _image_levels(
         image = read_rows(0, height)
         every = np.ones(image.shape, bool)
         return seen(image, method, every, every)[1]
-    found = []
     every = np.ones((min(height, _WINDOW), min(width, _WINDOW)), bool)
-    for y0 in np.unique(np.linspace(0, max(0, height - _WINDOW), _WINDOWS).astype(int)):
-        rows = read_rows(int(y0), min(height, int(y0) + _WINDOW))
-        for x0 in np.unique(np.linspace(0, max(0, width - _WINDOW), _WINDOWS).astype(int)):
-            tile = rows[:, x0 : x0 + _WINDOW]
-            found.append(seen(tile, method, every, every)[1])
-    return typical(found)
+    tiles = _windows(read_rows, height, width, _WINDOW)
+    return typical([seen(tile, method, every, every)[1] for tile in tiles])

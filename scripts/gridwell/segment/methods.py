@@ -1,0 +1,70 @@
+"""The method of a channel by its name: the one place that knows them all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gridwell.config.errors import InputError, Problem
+from gridwell.config.models import SegmentMethod
+from gridwell.segment.auto import Candidate, Sample, choose, conventional_candidates
+from gridwell.segment.threshold import THRESHOLDS
+
+_log = logging.getLogger(__name__)
+
+
+def is_conventional(method: SegmentMethod) -> bool:
+    """Whether `gridwell.segment.conventional` does it, pixel classifier included."""
+    return method.method in THRESHOLDS
+
+
+def settled(
+    method: SegmentMethod,
+    samples: Callable[[], Sequence[Sample]],
+    *,
+    learned: Mapping[str, Candidate] | None = None,
+    study: Path = Path(),
+) -> tuple[SegmentMethod, dict[str, Any]]:
+    """Put the method that ``auto`` chooses in its place; leave all others as they are.
+
+    Parameters
+    ----------
+    method
+        Settings of a channel.
+    samples
+        Gives some of its images; called only where they are needed.
+    learned
+        Candidates beside the conventional ones, such as a network whose weights fit the channel;
+        they win ties.
+    study
+        Folder of the study, where weights of its own are.
+
+    Returns
+    -------
+    method, facts
+        Settings with a method other than ``auto``; what the choice was made on, to be kept with
+        the labels (empty where nothing was chosen).
+
+    Raises
+    ------
+    InputError
+        If the method is none that can work here.
+    """
+    if method.method == "auto":
+        choice = choose(samples(), {**(learned or {}), **conventional_candidates(method)})
+        _log.info("%s\n%s", choice.reason, choice.table())
+        return method.model_copy(update={"method": choice.method}), {"auto": choice.facts()}
+    known = [*THRESHOLDS, *(learned or {}), "none"]
+    if method.method not in known:
+        raise InputError(
+            Problem(
+                file="config/config.yaml",
+                column="segment method",
+                value=method.method,
+                reason="is no method that can be used here",
+                remedy=f"Use one of {', '.join(sorted(known))}, or auto",
+            )
+        )
+    return method, {}
