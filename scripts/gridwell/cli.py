@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_segment(commands)
     _add_measure_colour(commands)
     _add_evaluate(commands)
+    _add_rate(commands)
     return parser
 
 
@@ -360,6 +361,54 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         print(in_words(found))
+    return 0
+
+
+def _add_rate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "rate",
+        _rate,
+        "have people rate two segmentations blindly: a page for it, and what the scores say",
+        "gridwell rate images/ conventional/ learned/ --out rate.html",
+    )
+    parser.add_argument("images", type=Path, metavar="IMAGES", nargs="?", help="image, or folder")
+    parser.add_argument("a", type=Path, metavar="A", nargs="?", help="label images of one method")
+    parser.add_argument("b", type=Path, metavar="B", nargs="?", help="label images of the other")
+    parser.add_argument("--out", type=Path, metavar="PAGE", help="page to write, HTML")
+    parser.add_argument(
+        "--names", default="A,B", help="names of the two methods, for the table. Default: A,B"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="decides the order. Default: 1")
+    parser.add_argument(
+        "--scores", type=Path, nargs="+", metavar="CSV", help="tables that the page saved: compare"
+    )
+
+
+def _rate(options: argparse.Namespace) -> int:
+    from gridwell.learn.rating import ratings_in_words, read_ratings
+    from gridwell.report.rate import write_rating_page
+
+    whole_page = bool(options.b and options.out)
+    if not (whole_page or options.scores) or (options.images and not whole_page):
+        reason = "what to show or what to compare is missing"
+        remedy = "Give IMAGES A B --out PAGE, or --scores CSV, or both"
+        raise InputError(Problem("command line", reason, remedy))
+    names = [name.strip() for name in options.names.split(",")]
+    if len(set(names)) != 2 or "" in names:
+        reason, remedy = "is not two names", "Write two, with a comma between"
+        raise InputError(Problem("command line", reason, remedy, None, "--names", options.names))
+    if whole_page:
+        count = write_rating_page(
+            options.images,
+            (options.a, options.b),
+            options.out,
+            names=(names[0], names[1]),
+            seed=options.seed,
+        )
+        print(f"{count} images: {options.out}")
+    if options.scores:
+        print(ratings_in_words(read_ratings(options.scores)))
     return 0
 
 

@@ -128,12 +128,12 @@ def spot_picture(
         found = cv2.resize(
             labels[channel].astype(np.float32), size, interpolation=cv2.INTER_NEAREST
         )
-        edge = _rim(found.astype(np.int32))
+        edge = rim(found.astype(np.int32))
         overlay[edge] = (*OUTLINES.get(roles.get(channel, ""), SPARE_OUTLINE), 255)
     bar, length = _scale_bar(width, stack.frame.pixel_size_um)
     return SpotPicture(
-        image=_webp(picture, 82),
-        outlines=_webp(overlay, 101) if overlay.any() else "",
+        image=webp(picture, 82),
+        outlines=webp(overlay, 101) if overlay.any() else "",
         width=size[0],
         height=size[1],
         bar=bar,
@@ -161,14 +161,14 @@ def _eight_bit(scan: np.ndarray) -> np.ndarray:
     return scan if scan.dtype == np.uint8 else (scan >> 8).astype(np.uint8)
 
 
-def _rim(labels: np.ndarray) -> np.ndarray:
+def rim(labels: np.ndarray) -> np.ndarray:
     """Outermost pixels of each object (h, w)."""
-    rim = np.zeros(labels.shape, bool)
-    rim[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    rim[:, :-1] |= labels[:, 1:] != labels[:, :-1]
-    rim[1:] |= labels[1:] != labels[:-1]
-    rim[:-1] |= labels[1:] != labels[:-1]
-    return rim & (labels > 0)
+    edge = np.zeros(labels.shape, bool)
+    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edge[:, :-1] |= labels[:, 1:] != labels[:, :-1]
+    edge[1:] |= labels[1:] != labels[:-1]
+    edge[:-1] |= labels[1:] != labels[:-1]
+    return edge & (labels > 0)
 
 
 def _scale_bar(width: int, pixel_size_um: float | None) -> tuple[float, float]:
@@ -181,7 +181,7 @@ def _scale_bar(width: int, pixel_size_um: float | None) -> tuple[float, float]:
     return length / across, length
 
 
-def _webp(picture: np.ndarray, quality: int) -> str:
+def webp(picture: np.ndarray, quality: int) -> str:
     """Encode RGB or RGBA as WebP; a quality above 100 is lossless."""
     order = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
     done, encoded = cv2.imencode(
@@ -205,4 +205,4 @@ def grid_picture(path: Path) -> tuple[str, int, int]:
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         width, height = size
-    return _webp(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), 85), width, height
+    return webp(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), 85), width, height

@@ -203,7 +203,16 @@ def _environment() -> Environment:
     return environment
 
 
-def write_page(out: Path, template: str, charts: Charts, **context: Any) -> None:
+def write_page(
+    out: Path,
+    template: str,
+    charts: Charts | None = None,
+    *,
+    script: str = "page.js",
+    style: Sequence[str] = ("style.css",),
+    data: Mapping[str, Any] | None = None,
+    **context: Any,
+) -> None:
     """Fill a template and write the page to `out`, whole or not at all.
 
     Parameters
@@ -214,15 +223,20 @@ def write_page(out: Path, template: str, charts: Charts, **context: Any) -> None
         Its name in ``templates/``.
     charts
         Charts that the page shows; Vega is embedded only where there are some.
+    script, style
+        Files with the page's script and with its style.
+    data
+        What the script reads beside the charts.
     context
         What the template needs.
     """
-    style = _resource("style.css")
-    script = _resource("page.js")
+    charts = charts or Charts()
+    rules = "".join(map(_resource, style))
+    code = _resource(script)
     vega = _vega() if charts.specs else ""
-    scripts = " ".join(_hash(content) for content in (vega, script) if content)
+    scripts = " ".join(_hash(content) for content in (vega, code) if content)
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {scripts}; "
+        f"default-src 'none'; img-src data:; style-src {_hash(rules)}; script-src {scripts}; "
         "base-uri 'none'; form-action 'none'"
     )
     html = (
@@ -230,10 +244,12 @@ def write_page(out: Path, template: str, charts: Charts, **context: Any) -> None
         .get_template(template)
         .render(
             policy=policy,
-            style=Markup(style),  # noqa: S704 - our own files, no user's text in them
-            script=Markup(script),  # noqa: S704
+            style=Markup(rules),  # noqa: S704 - our own files, no user's text in them
+            script=Markup(code),  # noqa: S704
             vega=Markup(vega),  # noqa: S704
-            embedded=embed_json({"charts": charts.specs, "datasets": charts.datasets}),
+            embedded=embed_json(
+                {"charts": charts.specs, "datasets": charts.datasets, **(data or {})}
+            ),
             **context,
         )
     )

@@ -18,7 +18,8 @@ from PIL import Image
 from skimage.measure import label
 
 COMMANDS = [
-    "new", "check", "simulate", "grid", "segment", "measure-colour", "evaluate", "verify",
+    "new", "check", "simulate", "grid", "segment", "measure-colour", "evaluate", "rate",
+    "verify",
 ]  # fmt: skip
 
 
@@ -129,6 +130,10 @@ def test_grid_with_what_a_person_knows(phantom, tmp_path, capsys):
         (["segment", "nowhere.png", "--out", "out.tif", "--method", "magic"], "--method"),
         (["measure-colour", "nowhere.png", "--out", "out"], "nowhere.png"),
         (["evaluate", "nowhere.png", "nothing.png", "--out", "out"], "nowhere.png"),
+        (["rate", "nowhere", "a", "b", "--out", "page.html"], "nowhere"),
+        (["rate", "nowhere", "a", "--out", "page.html"], "IMAGES A B --out PAGE"),
+        (["rate", "nowhere", "a", "b", "--out", "page.html", "--names", "A"], "--names"),
+        (["rate", "--scores", "nowhere.csv"], "nowhere.csv"),
         (["simulate", "--out", "out", "--rows", "0"], "--rows"),
         (["simulate", "--out", "out", "--angle", "steep"], "--angle"),
         (["simulate", "--study", "out", "--rows", "3"], "--rows"),
