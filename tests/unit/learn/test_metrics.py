@@ -208,3 +208,48 @@ def test_intervals_hold_the_truth_and_pairs_are_closer():
     assert np.isnan(interval(good)["dice"]).all()
     with pytest.raises(ValueError, match="beside"):
         interval(good, better[:3])
+
+
+def plainly(truth: np.ndarray, pred: np.ndarray) -> dict[str, float]:
+    """Scores as the papers define them, object by object, without any of our shortcuts."""
+    ours, theirs = ([image == k for k in np.unique(image) if k > 0] for image in (truth, pred))
+    if not ours or not theirs:
+        return {}
+    both = np.array([[(t & p).sum() for p in theirs] for t in ours], float)
+    either = np.array([[(t | p).sum() for p in theirs] for t in ours], float)
+    iou = both / either
+    found = {}
+    for threshold in (0.5, 0.75, 0.9):
+        good = np.where(iou >= threshold, 1 + iou / 100, 0)
+        pairs = linear_sum_assignment(good, maximize=True)
+        matched = iou[pairs][iou[pairs] >= threshold]
+        tp, n = len(matched), len(ours) + len(theirs)
+        found[f"ap_{threshold * 100:.0f}"] = tp / (n - tp)
+        if threshold == 0.5:
+            found["pq"] = matched.sum() / (tp + (n - 2 * tp) / 2)
+    t, p = linear_sum_assignment(iou + 1e-9 * both, maximize=True)
+    t, p = t[both[t, p] > 0], p[both[t, p] > 0]
+    alone = sum(ours[i].sum() for i in range(len(ours)) if i not in t)
+    alone += sum(theirs[i].sum() for i in range(len(theirs)) if i not in p)
+    found["aji_plus"] = both[t, p].sum() / (either[t, p].sum() + alone)
+    return found
+
+
+@given(images, images)
+@settings(deadline=None)
+def test_scores_are_those_of_the_definitions(truth, pred):
+    truth, pred = truth.clip(0), pred.clip(0)
+    found = judged(truth, pred)
+    for name, value in plainly(truth, pred).items():
+        assert found[name] == pytest.approx(value), name
+
+
+@given(images, st.integers(1, 6), st.integers(0, 8))
+@settings(deadline=None)
+def test_scores_of_like_images_are_those_of_the_definitions(truth, shrink, shift):
+    truth = truth.clip(0)
+    pred = np.roll(truth, shift % 2, axis=1)
+    pred[pred == shrink] = 0
+    found = judged(truth, pred)
+    for name, value in plainly(truth, pred).items():
+        assert found[name] == pytest.approx(value), name
