@@ -17,4 +17,5 @@ if __name__ == "__main__":
             instances_out=Path(snakemake.output.instances),
             options=SegmentOptions(**snakemake.params.options),
             threads=snakemake.threads,
+            gpu=snakemake.params.gpu,
         )

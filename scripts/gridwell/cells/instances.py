@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,26 @@ import pandas as pd
 from gridwell.cells.features import measure
 from gridwell.config.files import write_parquet
 from gridwell.config.models import SegmentMethod, SegmentOptions
+from gridwell.config.weights import shipped, weights_of
 from gridwell.images.labels import LabelWriter
 from gridwell.images.spots import SpotFrame, SpotStack, open_spots
+from gridwell.network.cells import Brightness, Maps, brightness
+from gridwell.network.device import Policy
+from gridwell.segment.auto import Sample
 from gridwell.segment.conventional import segment_spot
+from gridwell.segment.learned import LearnedMethod
+from gridwell.segment.methods import settled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Result = tuple[Array, pd.DataFrame, str]
 
 _log = logging.getLogger(__name__)
 
+# Spots on which the method of a channel is chosen.
+_SAMPLES = 12
 _UNMEASURED_ROLES = ("grid", "colour")
+# Spots that the brightness of a slide is measured on.
+_SAMPLED = 96
 
 
 def segment_channel(
@@ -37,6 +49,8 @@ def segment_channel(
     instances_out: Path,
     options: SegmentOptions,
     threads: int,
+    gpu: Policy = "allow",
+    study: Path = Path(),
 ) -> None:
     """Segment one channel of every spot and measure what was found.
 
@@ -60,30 +74,49 @@ def segment_channel(
         Settings of all channels.
     threads
         Worker processes. The results do not depend on it.
+    gpu
+        Whether a network computes on a GPU.
+    study
+        The study's folder, where its own networks are.
     """
     stack = open_spots(spots_zarr)
     frame = stack.frame
-    others = measured_beside(stack, channel)
-    work = _Worker(Path(spots_zarr), channel, others, options.of(channel), options.ring)
+    work = _Worker.of_channel(Path(spots_zarr), channel, options, gpu=gpu, study=study)
     tables: list[pd.DataFrame] = []
     failed: dict[str, str] = {}
     shape = stack.shape(channel)
+    rows = [range(start, start + frame.cols) for start in range(0, shape[0], frame.cols)]
     with (
-        _ordered_map(threads) as run,
+        closing(_results(work, rows, threads)) as results,
         LabelWriter(labels_out, frame, shape, stack.attributes) as writer,
     ):
-        for start in range(0, shape[0], frame.cols):
-            block = np.zeros((frame.cols, *shape[1:3]), np.uint32)
-            spots = range(start, start + frame.cols)
-            for index, (labels, table, reason) in zip(spots, run(work, spots), strict=True):
-                block[index - start] = labels
+        for spots, row in zip(rows, results, strict=True):
+            writer.write(spots.start, np.stack([labels for labels, _, _ in row]))
+            for index, (_, table, reason) in zip(spots, row, strict=True):
                 if reason:
                     failed[frame.spots[index]] = reason
                     _log.warning("%s, channel %s: %s", frame.spots[index], channel, reason)
                 tables.append(_on_slide(table, frame, index))
-            writer.write(start, block)
-        writer.note(channel=channel, failed=failed)
+        writer.note(channel=channel, failed=failed, **work.chosen)
     write_parquet(instances_out, pd.concat(tables, ignore_index=True))
+
+
+def _fits(stack: SpotStack, channel: str, method: SegmentMethod) -> bool:
+    """Whether the network that the settings name is one for the channel."""
+    default = SegmentMethod.model_fields["weights"].default
+    if method.weights != default:
+        return True
+    role = next(one["role"] for one in stack.channels if one["channel"] == channel)
+    return role == default and default in shipped()
+
+
+def _samples(stack: SpotStack, channel: str) -> list[Sample]:
+    """Return some spots, evenly spread over those that were found."""
+    found = np.flatnonzero(stack.inside)
+    found = found if found.size else np.arange(len(stack.names))
+    some = found[np.unique(np.linspace(0, found.size - 1, _SAMPLES).astype(int))]
+    mask = stack.frame.mask(*stack.shape(channel)[1:3])
+    return [Sample(stack.read(channel, int(at), int(at) + 1)[0], mask) for at in some]
 
 
 def measured_beside(stack: SpotStack, channel: str) -> list[str]:
@@ -97,37 +130,104 @@ def measured_beside(stack: SpotStack, channel: str) -> list[str]:
     ]
 
 
+@dataclass
 class _Worker:
-    """Segments one spot; what a worker process gets to know once, pickled with the call."""
+    """Segments one spot; what a worker process gets to know once, pickled with the call.
 
-    def __init__(
-        self, spots_zarr: Path, channel: str, others: list[str], method: SegmentMethod, ring: float
-    ) -> None:
-        self.spots_zarr, self.channel, self.others = spots_zarr, channel, others
-        self.method, self.ring = method, ring
-        self._stack: SpotStack | None = None
+    Attributes
+    ----------
+    spots_zarr, channel, others
+        The stack, the channel, and the channels that are measured under its objects.
+    method, ring
+        Settings.
+    chosen
+        Why this method, where it was chosen by measurement.
+    learned, levels
+        The network that segments, and the brightness of the whole slide; None: a conventional
+        method.
+    chosen
+        What the choice of the method was made on; empty where it was given.
+    """
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_stack": None}
+    spots_zarr: Path
+    channel: str
+    others: list[str]
+    method: SegmentMethod
+    ring: float
+    learned: LearnedMethod | None = None
+    levels: Brightness | None = None
+    chosen: dict[str, Any] = field(default_factory=dict)
 
-    def __call__(self, index: int) -> Result:
+    @classmethod
+    def of_channel(
+        cls, spots_zarr: Path, channel: str, options: SegmentOptions, *, gpu: Policy, study: Path
+    ) -> _Worker:
+        """Make the worker of a channel, whatever its method needs to know first."""
+        stack, method = open_spots(spots_zarr), options.of(channel)
+        others = measured_beside(stack, channel)
+        network, levels, learned = None, None, {}
+        tried = method.method == "auto" and _fits(stack, channel, method)
+        if tried or method.method == "network":
+            network = LearnedMethod(weights_of(method.weights, study), policy=gpu)
+            levels = _brightness(stack, channel)
+            learned["network"] = network.candidate(method, levels)
+        method, chosen = settled(
+            method, lambda: _samples(stack, channel), learned=learned, study=study
+        )
+        work = cls(spots_zarr, channel, others, method, options.ring, chosen=chosen)
+        if method.method == "network":
+            work.learned, work.levels = network, levels
+        return work
+
+    def maps(self, spots: range) -> list[Maps]:
+        """Maps of spots, in one batch on the GPU."""
+        assert self.learned is not None
+        return self.learned.maps(list(self._stack.read(self.channel, *_ends(spots))), self.levels)
+
+    def __call__(self, index: int, maps: Maps | None = None) -> Result:
         cv2.setNumThreads(1)
-        if self._stack is None:
-            self._stack = open_spots(self.spots_zarr)
-        stack = self._stack
-        shape = stack.shape(self.channel)[1:3]
+        shape = self._stack.shape(self.channel)[1:3]
         try:
-            image = stack.read(self.channel, index, index + 1)[0]
-            beside = {name: stack.read(name, index, index + 1)[0] for name in self.others}
-            mask = stack.frame.mask(*shape)
-            valid = None if stack.inside[index] else _imaged(image, *beside.values())
-            labels = segment_spot(image, self.method, mask, valid=valid)
+            image = self._stack.read(self.channel, index, index + 1)[0]
+            beside = {name: self._stack.read(name, index, index + 1)[0] for name in self.others}
+            mask = self._stack.frame.mask(*shape)
+            labels = self._label(index, image, beside, mask, maps)
             return labels, measure(labels, image, beside, self.ring, mask), ""
         except Exception as error:  # a spot that fails must not take the slide with it
             empty = np.zeros(shape, np.uint32)
             nothing = {name: np.zeros(shape, np.uint8) for name in self.others}
             table = measure(empty, np.zeros(shape, np.uint8), nothing, self.ring)
             return empty, table, f"{type(error).__name__}: {error}"
+
+    def _label(
+        self, index: int, image: Array, beside: dict[str, Array], mask: Array, maps: Maps | None
+    ) -> Array:
+        if self.learned is not None:
+            maps = maps or self.learned.maps([image], self.levels)[0]
+            return self.learned.labels(maps, self.method, mask)
+        valid = None if self._stack.inside[index] else _imaged(image, *beside.values())
+        return segment_spot(image, self.method, mask, valid=valid)
+
+    @cached_property
+    def _stack(self) -> SpotStack:
+        return open_spots(self.spots_zarr)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Let each process open the stack itself."""
+        return {name: value for name, value in vars(self).items() if name != "_stack"}
+
+
+def _ends(spots: range) -> tuple[int, int]:
+    return spots.start, spots.stop
+
+
+def _brightness(stack: SpotStack, channel: str) -> Brightness:
+    """Brightness of a channel within spots all over the slide, empty ones among them."""
+    count, height, width = stack.shape(channel)[:3]
+    mask = stack.frame.mask(height, width)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED)).astype(int))
+    values = [stack.read(channel, int(i), int(i) + 1)[0][mask] for i in chosen]
+    return brightness(np.concatenate(values))
 
 
 def _imaged(*images: Array) -> Array:
@@ -141,17 +241,36 @@ def _imaged(*images: Array) -> Array:
     return ~np.isin(parts, rim[rim > 0])
 
 
-@contextmanager
-def _ordered_map(
-    threads: int,
-) -> Iterator[Callable[[Callable[[int], Result], range], Iterator[Result]]]:
+def _results(work: _Worker, rows: list[range], threads: int) -> Generator[list[Result], None, None]:
+    """Results of the spots of each grid row, whatever the number of processes."""
+    on_gpu = work.learned is not None and work.learned.on_gpu
     if threads <= 1:
-        yield map
+        for spots in rows:
+            maps = work.maps(spots) if on_gpu else [None] * len(spots)
+            yield [work(index, own) for index, own in zip(spots, maps, strict=True)]
         return
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(threads, mp_context=context) as pool:
-        # A chunk shares one copy of the worker, and with it the open stack.
-        yield lambda work, spots: pool.map(work, spots, chunksize=-(-len(spots) // (2 * threads)))
+        if on_gpu:
+            yield from _behind_gpu(work, rows, pool)
+            return
+        for spots in rows:
+            # A chunk shares one copy of the worker.
+            yield list(pool.map(work, spots, chunksize=-(-len(spots) // (2 * threads))))
+
+
+def _behind_gpu(
+    work: _Worker, rows: list[range], pool: ProcessPoolExecutor
+) -> Iterator[list[Result]]:
+    """While the GPU computes the maps of a row, processes flood and measure the one before."""
+    before: list[Future[Result]] = []
+    for spots in rows:
+        maps = work.maps(spots)
+        now = [pool.submit(work, index, own) for index, own in zip(spots, maps, strict=True)]
+        if before:
+            yield [done.result() for done in before]
+        before = now
+    yield [done.result() for done in before]
 
 
 def _on_slide(table: pd.DataFrame, frame: SpotFrame, index: int) -> pd.DataFrame:

@@ -27,9 +27,13 @@ def weights_of(said: str, study: Path = Path()) -> Path:
     path
         Of the file, which need not exist yet where it is a network of the study.
     """
-    if said in shipped():
-        return resources() / "models" / f"{said}.safetensors"
-    return study / (said if said.endswith(".safetensors") else f"{said}.safetensors")
+    file = said if said.endswith(".safetensors") else f"{said}.safetensors"
+    return study / file if is_of_study(said) else resources() / "models" / file
+
+
+def is_of_study(said: str) -> bool:
+    """Whether weights are a file of the study, and not ones that come with gridwell."""
+    return "/" in said or said.endswith(".safetensors")
 
 
 def shipped() -> list[str]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gridwell.config.carriers import resources
 from gridwell.config.errors import InputError, Problem
 from gridwell.network.device import Policy, Precision, device, half_precision, one_thread
 from gridwell.network.tiles import ReadRows, Tiling, stream_maps
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
 Image = npt.NDArray[np.float32]
 
-# Models that come with gridwell, files in resources/models.
-SHIPPED = ("nuclei", "stained-cells")
+# What the facts of such a network say that it is.
 KIND = "cells"
 
 # Noise of the background above which a pixel belongs to something bright.
@@ -116,21 +114,6 @@ def with_curve(linear: Image) -> Image:
     """Add to channels (c, …) the same on a curve that is steep for what is faint."""
     curve = np.arcsinh(_STEEPNESS * linear) / np.float32(np.arcsinh(_STEEPNESS))
     return np.concatenate([linear, curve.astype(np.float32)])
-
-
-def weights_file(name: str, study: Path) -> Path:
-    """Find the weights of a model.
-
-    Parameters
-    ----------
-    name
-        One of `SHIPPED`, or a path that begins at the study.
-    study
-        The study's folder.
-    """
-    if name in SHIPPED:
-        return resources() / "models" / f"{name}.safetensors"
-    return study / name
 
 
 @dataclass(frozen=True)
@@ -308,17 +291,32 @@ def _enlarged(image: Image, height: int, width: int) -> Image:
     return np.pad(image, ((0, 0), (0, below), (0, right)), mode="edge")
 
 
-@lru_cache(maxsize=4)
-def _load(path: Path, policy: Policy, precision: Precision) -> CellNetwork:
-    from gridwell.network.weights import load_weights
+def facts_of(path: Path) -> dict[str, Any]:
+    """Read what was written with the weights of a network of cells, and not the weights.
 
-    network, facts = load_weights(path)
-    if facts.get("kind") != KIND or network.inputs % 2 or not network.fine:
+    Raises
+    ------
+    InputError
+        As `CellNetwork.load`, but for the GPU.
+    """
+    from gridwell.network.weights import load_facts
+
+    facts = load_facts(path)
+    if facts.get("kind") != KIND:
         raise InputError(
             Problem(
                 file=str(path),
                 reason="these are not the weights of a network of cells",
-                remedy=f"Name one of {', '.join(SHIPPED)}, or a model of the study (models/…)",
+                remedy="Name a network of cells that comes with gridwell, or one of the study "
+                "(models/…)",
             )
         )
-    return CellNetwork(network, facts, policy=policy, precision=precision)
+    return facts
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, policy: Policy, precision: Precision) -> CellNetwork:
+    from gridwell.network.weights import load_network
+
+    facts = facts_of(path)
+    return CellNetwork(load_network(path), facts, policy=policy, precision=precision)

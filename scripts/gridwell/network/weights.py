@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,42 +52,44 @@ def load_network(path: Path) -> UNet:
     Raises
     ------
     InputError
-        As `load_weights`.
+        If the file is missing, damaged, or does not hold a network of this kind.
     """
-    return load_weights(path)[0]
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        network = _shell(file.metadata() or {})[0]
+        network.load_state_dict(tensors)
+    if not all(math.isfinite(float(value.sum())) for value in tensors.values()):
+        raise _refused(path, "the weights hold numbers that are not finite")
+    return network.eval()
 
 
-def load_weights(path: Path) -> tuple[UNet, dict[str, Any]]:
-    """Read a network and what was written beside it.
-
-    Returns
-    -------
-    network, facts
-        For inference, in single precision on the CPU; and the facts of `save_network`.
+def load_facts(path: Path) -> dict[str, Any]:
+    """Read what `save_network` was told beside the network.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, or does not hold a network of this kind.
+        As `load_network`.
     """
+    with _opened(path) as file:
+        return _shell(file.metadata() or {})[1]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file of weights; whatever is wrong with it inside is told as one mistake."""
     if not path.is_file():
         raise _refused(path, "the weights of the network are not there")
     if path.stat().st_size > _MAX_BYTES:
         raise _refused(path, f"larger than the {_MAX_BYTES >> 20} MB that weights may have")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            facts = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network, about = _shell(facts)
-        network.load_state_dict(tensors)
+            yield file
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         # PyTorch lists every tensor that does not fit; the first line says that it is so.
         raise _refused(
             path, f"not the weights of a network ({str(error).splitlines()[0]})"
         ) from error
-    if not all(math.isfinite(float(value.sum())) for value in tensors.values()):
-        raise _refused(path, "the weights hold numbers that are not finite")
-    return network.eval(), about
 
 
 def _shell(metadata: dict[str, str]) -> tuple[UNet, dict[str, Any]]:
@@ -117,7 +120,7 @@ def _refused(path: Path, reason: str) -> InputError:
         Problem(
             file=str(path),
             reason=reason,
-            remedy="Take the file from a fresh checkout of gridwell, or make it anew with "
-            "make train-grid",
+            remedy="Take the file from a fresh checkout of gridwell, or make it anew, "
+            "as its model card says (make train-grid, make train-cells)",
         )
     )

@@ -12,6 +12,7 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import whole
 from gridwell.config.models import SegmentMethod
 from gridwell.images.reader import open_plane
+from gridwell.network.device import Policy
 from gridwell.segment.auto import Sample
 from gridwell.segment.conventional import (
     alignment,
@@ -21,6 +22,7 @@ from gridwell.segment.conventional import (
     seen,
     segment_spot,
 )
+from gridwell.segment.learned import learned_method
 from gridwell.segment.light import Levels, typical
 from gridwell.segment.methods import settled
 from gridwell.segment.parts import Parts, inside, joined, of_tile
@@ -91,6 +93,7 @@ def segment_image(
     out: Array | None = None,
     core: int = _CORE,
     at_once: int = _AT_ONCE,
+    gpu: Policy = "allow",
 ) -> Array:
     """Label the bright objects of an image.
 
@@ -114,6 +117,8 @@ def segment_image(
         Side of a tile, in pixels.
     at_once
         Images of at most so many pixels are worked on at once.
+    gpu
+        Whether a network computes on a GPU.
 
     Returns
     -------
@@ -121,8 +126,13 @@ def segment_image(
         `out`: 0 background, 1..k objects in the raster order of their first pixels.
     """
     labels = np.zeros((height, width), np.uint32) if out is None else out
-    method, _ = settled(method, lambda: _samples(read_rows, height, width))
+    learned = learned_method(method, Path(), gpu)
+    candidates = {"network": learned.candidate(method)} if learned else {}
+    method, _ = settled(method, lambda: _samples(read_rows, height, width), learned=candidates)
     if method.method == "none" or labels.size == 0:
+        return labels
+    if learned and method.method == "network":
+        learned.segment_rows(read_rows, height, width, method=method, out=labels)
         return labels
     if height * width <= min(at_once, _AT_ONCE):
         labels[:] = segment_spot(read_rows(0, height), method)

@@ -1,0 +1,226 @@
+"""Objects by a network: its maps, and one flood over what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gridwell.config.models import SegmentMethod
+from gridwell.config.weights import weights_of
+from gridwell.network.cells import Brightness, CellNetwork, Maps, brightness, facts_of
+from gridwell.network.device import Policy, Precision, device
+from gridwell.network.tiles import ReadRows, Tiling
+from gridwell.segment.auto import Candidate, Sample
+from gridwell.segment.flood import FloodOptions, instances, stream_instances
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Rows of an image that its brightness is measured on, in bands all over it.
+_BANDS, _BAND_ROWS = 8, 128
+
+
+class LearnedMethod:
+    """A network as a method of segmentation.
+
+    Parameters
+    ----------
+    weights
+        The network's file.
+    policy
+        Whether to compute on a GPU.
+    precision
+        Of the multiplications.
+
+    Raises
+    ------
+    InputError
+        If the file holds no network of cells, or a GPU is required and there is none.
+    """
+
+    def __init__(
+        self, weights: Path, *, policy: Policy = "allow", precision: Precision = "auto"
+    ) -> None:
+        self._weights, self._policy, self._precision = weights, policy, precision
+        self._flood = FloodOptions(**facts_of(weights).get("flood", {}))
+
+    @property
+    def _network(self) -> CellNetwork:
+        """The network, read once in each process that computes maps."""
+        return CellNetwork.load(self._weights, policy=self._policy, precision=self._precision)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether maps are computed on a GPU: then in batches, by one process."""
+        return device(self._policy).type == "cuda"
+
+    def maps(self, images: Sequence[Array], levels: Brightness | None = None) -> list[Maps]:
+        """Compute the maps of gray images of any sizes, (h, w) each, in one batch.
+
+        Parameters
+        ----------
+        images
+            Grey values.
+        levels
+            Brightness of the slide that they are of; None: each is measured by itself.
+        """
+        return self._network.maps_of(images, None if levels is None else [levels])
+
+    def labels(self, maps: Maps, method: SegmentMethod, mask: Array | None = None) -> Array:
+        """Turn maps into labels.
+
+        Parameters
+        ----------
+        maps
+            Of one image.
+        method
+            Sizes of objects, in pixels, and the factor on the least chance to be inside of one.
+        mask
+            Where centroids must lie, bool (h, w); None: anywhere.
+
+        Returns
+        -------
+        uint32 (h, w): 0 background, 1..k objects in the raster order of their first pixels. Of
+        a network of classes, the connected parts of every class but the background.
+        """
+        if maps.cell is None or maps.neighbour is None:
+            labels = _parts(np.argmax(maps.chance, 0))
+        else:
+            flood = self._flood_of(method)
+            labels = instances(maps.cell, maps.neighbour, maps.chance[1], flood)
+        return _sized(labels, method, mask)
+
+    def candidate(self, method: SegmentMethod, levels: Brightness | None = None) -> Candidate:
+        """The network as one of the methods to choose from, see `gridwell.segment.auto`."""
+
+        def run(sample: Sample, factor: float) -> Array:
+            own = method.model_copy(update={"threshold": method.threshold * factor})
+            return self.labels(self.maps([sample.image], levels)[0], own, sample.mask)
+
+        return run
+
+    def segment_rows(
+        self,
+        read_rows: ReadRows,
+        height: int,
+        width: int,
+        *,
+        method: SegmentMethod,
+        out: Array,
+        tiling: Tiling | None = None,
+    ) -> int:
+        """Label the objects of an image of any size; memory does not grow with its height.
+
+        Parameters
+        ----------
+        read_rows
+            ``read_rows(y0, y1)`` gives the rows y0 to y1 - 1, (y1 - y0, width).
+        height, width
+            Size of the image.
+        method
+            Sizes of objects, in pixels.
+        out
+            uint32 (height, width) of zeros, such as a file in memory; gets the labels.
+        tiling
+            How the network is shown it; the overlap must be at least twice its reach to leave
+            no seams.
+
+        Returns
+        -------
+        Number of objects.
+        """
+        levels = sample_brightness(read_rows, height)
+        stream = self._network.stream(read_rows, height, width, [levels], tiling or Tiling())
+        stream_instances(_distances(stream), self._flood_of(method), out)
+        return _resize_out(out, method)
+
+    def _flood_of(self, method: SegmentMethod) -> FloodOptions:
+        inside = min(0.99, self._flood.inside * method.threshold)
+        return replace(self._flood, inside=inside)
+
+
+def learned_method(method: SegmentMethod, study: Path, gpu: Policy) -> LearnedMethod | None:
+    """The network of a channel, where its method is one or may become one.
+
+    Parameters
+    ----------
+    method
+        Settings of the channel.
+    study
+        The study's folder, where its own networks are.
+    gpu
+        Whether to compute on a GPU.
+
+    Raises
+    ------
+    InputError
+        As `LearnedMethod`.
+    """
+    if method.method not in {"network", "auto"}:
+        return None
+    return LearnedMethod(weights_of(method.weights, study), policy=gpu)
+
+
+def sample_brightness(read_rows: ReadRows, height: int) -> Brightness:
+    """Measure the brightness of an image on bands of rows all over it."""
+    starts = np.linspace(0, max(0, height - _BAND_ROWS), _BANDS).astype(int)
+    bands = [read_rows(int(y), min(height, int(y) + _BAND_ROWS)) for y in np.unique(starts)]
+    return brightness(np.concatenate([band.reshape(-1) for band in bands]))
+
+
+def _distances(stream: Iterator[tuple[int, Maps]]) -> Iterator[tuple[int, Array, Array, Array]]:
+    for y0, maps in stream:
+        if maps.cell is None or maps.neighbour is None:
+            # Classes touch as they lie: the chance itself is the height, nothing is apart.
+            inside = 1 - maps.chance[0]
+            yield y0, inside, np.zeros_like(inside), inside
+        else:
+            yield y0, maps.cell, maps.neighbour, maps.chance[1]
+
+
+def _sized(labels: Array, method: SegmentMethod, mask: Array | None) -> Array:
+    """Drop objects of wrong size or with their centroid outside of `mask`; number the others."""
+    flat = labels.reshape(-1)
+    at = np.flatnonzero(flat)
+    area = np.bincount(flat[at])
+    kept = _fitting(area, method)
+    if mask is not None and at.size:
+        y, x = (
+            np.rint(np.bincount(flat[at], place) / area.clip(1)).astype(int)
+            for place in np.divmod(at, labels.shape[1])
+        )
+        kept &= mask[y, x]
+    return (np.cumsum(kept) * kept).astype(np.uint32)[labels]
+
+
+def _fitting(area: Array, method: SegmentMethod) -> Array:
+    """Which labels, by their area in pixels, are objects of the right size."""
+    diameter = np.sqrt(4 / np.pi * area)
+    kept = (diameter >= method.min_diameter) & (diameter <= method.max_diameter) & (area > 0)
+    if kept.size:
+        kept[0] = False
+    return np.asarray(kept)
+
+
+def _resize_out(out: Array, method: SegmentMethod) -> int:
+    """Drop objects of wrong size from labels on disk, band by band; tell how many are left."""
+    bands = range(0, len(out), _BAND_ROWS)
+    count = 1 + max((int(out[y : y + _BAND_ROWS].max(initial=0)) for y in bands), default=0)
+    area = np.zeros(count, np.int64)
+    for y in bands:
+        area += np.bincount(out[y : y + _BAND_ROWS].ravel(), minlength=count)
+    kept = _fitting(area, method)
+    number = (np.cumsum(kept) * kept).astype(np.uint32)
+    for y in bands:
+        out[y : y + _BAND_ROWS] = number[out[y : y + _BAND_ROWS]]
+    return int(kept.sum())
+
+
+def _parts(classes: Array) -> Array:
+    """Connected parts of each class but 0, in the raster order of their first pixels."""
+    from skimage.measure import label
+
+    return label(classes, background=0, connectivity=1).astype(np.uint32)
