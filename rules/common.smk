@@ -17,7 +17,7 @@ from gridwell.config.errors import InputError
 from gridwell.config.models import Assay, Role, SpotRole
 from gridwell.config.learn import ANNOTATIONS, needed
 from gridwell.config.study import load_study
-from gridwell.config.weights import shipped, weights_of
+from gridwell.config.weights import is_of_study, weights_of
 from gridwell.images.check import TABLE, check_images
 from gridwell.images.copies import find_copies
 from gridwell.images.reader import inspect
@@ -313,7 +313,7 @@ def weights_files(method):
     """Files of the study that a method needs."""
     if method.method == "pixel_classifier":
         return [method.weights]
-    if method.method == "network" and method.weights not in shipped():
+    if method.method in ("network", "auto") and is_of_study(method.weights):
         return [str(weights_of(method.weights))]
     return []
 
