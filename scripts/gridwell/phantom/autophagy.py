@@ -32,12 +32,12 @@ CHANNELS = ("green", "red")
 SHARES = (0.953, 0.023, 0.024)
 """Mean shares of the classes in the pixels, as published."""
 
-SYSTEMATIC = 0.4
+SYSTEMATIC = 0.25
 """Share of the teacher's errors (of the variance behind them) that the events explain: faint and
 small ones are missed, those of a mixed colour taken for the other class, bright granules for
 events."""
 
-OF_IMAGE = 0.2
+OF_IMAGE = 0.25
 """Share that the image explains: of some, the teacher misses more. The rest is chance."""
 
 Latent = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ Latent = npt.NDArray[np.float64]
 _F = np.float32
 _TOP = 4095  # of the camera's 12 bits
 _GRANULE, _PHAGOPHORE, _AUTOLYSOSOME = range(3)
-_PER_PIXEL = {_PHAGOPHORE: 7.2e-4, _AUTOLYSOSOME: 6.1e-4, _GRANULE: 4e-4}  # events
+_PER_PIXEL = {_PHAGOPHORE: 3.3e-4, _AUTOLYSOSOME: 2.7e-4, _GRANULE: 1.8e-4}  # events
 
 # What the teacher does, as shares of the events of a class: together they give the published ratios
 # (autolysosomes: 0.44 of those it finds are none, 0.294 are missed; phagophores: 0.13 and 0.539).
@@ -153,7 +153,7 @@ def _spots(
         drawn.append(i)
         seen, part = window
         marks[seen][part < 1] = len(drawn)
-        colour = _colour(kind, mixture[i]) * math.exp(-0.5 * faint[i])
+        colour = _colour(kind, mixture[i]) * math.exp(-0.35 * faint[i])
         soft = step((1 - part) * _F(1.5) + _F(0.5)) * (1 - _F(0.3) * np.minimum(part, 1) ** 2)
         light[:, seen[0], seen[1]] += colour[:, None, None] * soft
     events = Events(
@@ -172,8 +172,8 @@ def _grid(half: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
 
 def _crescent(size: float, rng: np.random.Generator) -> Plane:
     """Distance from the middle of an open ring's line, below 1 on it."""
-    away, way = _grid(9, rng)
-    radius, thick = size * rng.uniform(2.8, 4.6), size * rng.uniform(1.1, 1.6)
+    away, way = _grid(14, rng)
+    radius, thick = size * rng.uniform(4.0, 6.5), size * rng.uniform(1.6, 2.4)
     half = rng.uniform(1.0, 2.4)
     beyond = np.maximum(way - _F(half), 0) * _F(radius)
     return np.asarray(np.hypot(away - _F(radius), beyond) / _F(thick), _F)
@@ -181,8 +181,8 @@ def _crescent(size: float, rng: np.random.Generator) -> Plane:
 
 def _disc(size: float, kind: int, rng: np.random.Generator) -> Plane:
     """Distance from the middle of a punctum in units of its outline."""
-    away, way = _grid(9, rng)
-    low, high = {_PHAGOPHORE: (1.8, 3.4), _AUTOLYSOSOME: (2.4, 4.8), _GRANULE: (1.6, 3.6)}[kind]
+    away, way = _grid(14, rng)
+    low, high = {_PHAGOPHORE: (2.8, 5.0), _AUTOLYSOSOME: (3.6, 7.0), _GRANULE: (2.4, 5.2)}[kind]
     long = 0.05 if kind == _AUTOLYSOSOME else 0.2
     outline = _F(size * rng.uniform(low, high)) * (1 + _F(rng.uniform(0, long)) * np.cos(2 * way))
     return np.asarray(away / outline, _F)
@@ -205,12 +205,12 @@ def _free(
 
 def _colour(kind: int, mixture: float) -> npt.NDArray[np.float32]:
     """Light of an event in green and red; the more mixed, the more of the other colour."""
-    other = min(0.22 * math.exp(0.6 * mixture), 0.8)
+    other = 0.2 * math.exp(0.4 * mixture)
     if kind == _PHAGOPHORE:
         return np.array([1.0, other], _F)
     if kind == _AUTOLYSOSOME:
         return np.array([other, 1.0], _F)
-    return np.array([0.8, 0.8 * math.exp(0.25 * mixture)], _F)
+    return np.array([0.8, 0.8 * math.exp(0.12 * mixture)], _F)
 
 
 def _out_of_focus(cytoplasm: npt.NDArray[np.bool_], rng: np.random.Generator) -> Plane:
@@ -223,9 +223,9 @@ def _out_of_focus(cytoplasm: npt.NDArray[np.bool_], rng: np.random.Generator) ->
         if rows.size:
             for i in rng.integers(0, rows.size, rng.poisson(cytoplasm.size / 4000)).tolist():
                 at = (int(cols[i]), int(rows[i]))
-                cv2.circle(plane, at, int(rng.integers(2, 6)), rng.uniform(0.2, 0.8), -1)
+                cv2.circle(plane, at, int(rng.integers(2, 6)), rng.uniform(0.2, 0.6), -1)
         medium = _F(rng.uniform(0.02, 0.2)) * (1 + _F(0.3) * clouds(shape, 90, rng))
-        planes.append(glow(plane, rng.uniform(3, 6)) + glow(np.asarray(medium, _F), 30))
+        planes.append(glow(plane, rng.uniform(4, 8)) + glow(np.asarray(medium, _F), 30))
     return np.stack(planes)
 
 
@@ -238,7 +238,7 @@ def _expose(light: Plane, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
     slope = rng.normal(0, 0.15, 2).astype(_F)
     corner = _F(rng.uniform(0, 0.25))
     field = 1 + slope[0] * x + slope[1] * y[:, None] - corner * (x * x + (y * y)[:, None])
-    photons = _F(math.exp(rng.uniform(math.log(40), math.log(400))))
+    photons = _F(math.exp(rng.uniform(math.log(60), math.log(600))))
     grey = []
     for plane in light:
         expected = smooth(plane, rng.uniform(0.6, 1.0)) * np.maximum(field, 0.3) * photons
