@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_grid(commands)
     _add_segment(commands)
+    _add_train_pixels(commands)
     _add_measure_colour(commands)
     _add_evaluate(commands)
     _add_rate(commands)
@@ -273,6 +274,44 @@ def _segment(options: argparse.Namespace) -> int:
     settings = _validated(SegmentMethod, _given(options, SegmentMethod))
     count = segment_file(options.image, options.out, index=options.index, method=settings)
     print(f"{count} objects: {options.out}")
+    return 0
+
+
+def _add_train_pixels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "train-pixels",
+        _train_pixels,
+        "learn from scribbles which pixels belong to objects",
+        "gridwell train-pixels nuclei.tif scribbles.tif --out my-study/models/nuclei.safetensors",
+    )
+    parser.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE SCRIBBLES",
+        help="images, each followed by its scribbles: 0 not drawn, 1 background, 2 objects, "
+        "3 and more: other things that are no objects, such as borders between them",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="classifier (safetensors)")
+    _add_model_options(parser, SegmentMethod)
+
+
+def _train_pixels(options: argparse.Namespace) -> int:
+    from gridwell.segment.pixel_classifier import train_files
+
+    if len(options.files) % 2:
+        raise InputError(
+            Problem(
+                file="command line",
+                value=str(options.files[-1]),
+                reason="an image has no scribbles",
+                remedy="Name images and scribbles in turn",
+            )
+        )
+    pairs = list(zip(options.files[::2], options.files[1::2], strict=True))
+    train_files(pairs, options.out, _validated(SegmentMethod, _given(options, SegmentMethod)))
+    print(f"{options.out}: use it with method: pixel_classifier, weights: {options.out}")
     return 0
 
 

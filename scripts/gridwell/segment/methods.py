@@ -9,6 +9,7 @@ from typing import Any
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import SegmentMethod
+from gridwell.config.weights import weights_of
 from gridwell.segment.auto import Candidate, Sample, choose, conventional_candidates
 from gridwell.segment.threshold import THRESHOLDS
 
@@ -27,7 +28,7 @@ def settled(
     learned: Mapping[str, Candidate] | None = None,
     study: Path = Path(),
 ) -> tuple[SegmentMethod, dict[str, Any]]:
-    """Put the method that ``auto`` chooses in its place; leave all others as they are.
+    """Put the method that ``auto`` chooses in its place, and complete a pixel classifier's.
 
     Parameters
     ----------
@@ -50,12 +51,19 @@ def settled(
     Raises
     ------
     InputError
-        If the method is none that can work here.
+        If the method is none that can work here, or its weights cannot be read.
     """
     if method.method == "auto":
         choice = choose(samples(), {**(learned or {}), **conventional_candidates(method)})
         _log.info("%s\n%s", choice.reason, choice.table())
         return method.model_copy(update={"method": choice.method}), {"auto": choice.facts()}
+    if method.method == "pixel_classifier":
+        from gridwell.segment.pixel_classifier import load_classifier
+
+        path = weights_of(method.weights, study).absolute()
+        # The light is corrected as it was for the scribbles.
+        light = load_classifier(path).light
+        return method.model_copy(update={**light, "weights": str(path)}), {}
     known = [*THRESHOLDS, *(learned or {}), "none"]
     if method.method not in known:
         raise InputError(

@@ -7,6 +7,7 @@ gives the same bits as the image, away from the tile's edges.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -72,3 +73,14 @@ def box_mean(image: Array, size: int, border: int = cv2.BORDER_REFLECT_101) -> A
         image.astype(np.float64), cv2.CV_64F, (size, size), normalize=False, borderType=border
     )
     return total / size**2
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop with numba; keep the machine code where a folder for it can be written."""
+    from numba import njit
+
+    try:
+        fast: Callable[..., Any] = njit(cache=True)(function)
+    except RuntimeError:
+        fast = njit(function)
+    return fast

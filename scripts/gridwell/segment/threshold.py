@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from gridwell.config.models import SegmentMethod
+from gridwell.segment.features import REACH
 from gridwell.segment.light import RADIUS_REDUCED, Levels
 from gridwell.segment.pixels import box_mean, disc, enlarge, on_grid, reduce
 
@@ -184,6 +186,15 @@ def _difference_reach(method: SegmentMethod) -> int:
     return math.ceil(4 * _OUTER * typical_diameter(method)) + 1
 
 
+def _classified(image: Array, method: SegmentMethod, levels: Levels, valid: Array) -> Array:
+    """Pixels that a trained classifier takes for objects, above the noise."""
+    from gridwell.segment.pixel_classifier import load_classifier
+
+    chance = load_classifier(Path(method.weights)).chance(image, levels)
+    inside = above_noise(image, method, levels, valid) if method.min_snr > 0 else valid
+    return np.asarray(inside & (chance > 0.5 * method.threshold))
+
+
 def fill_holes(foreground: Array, method: SegmentMethod) -> Array:
     """Fill holes smaller than the smallest object; a gap between cells may be larger."""
     _, holes, stats, _ = cv2.connectedComponentsWithStats(
@@ -212,4 +223,5 @@ THRESHOLDS = {
         part_of_otsu, _top_hat, _top_hat_reach, lambda method: _element(method)[0]
     ),
     "difference_of_gaussians": Threshold(part_of_otsu, _difference, _difference_reach),
+    "pixel_classifier": Threshold(_classified, reach=lambda method: REACH),
 }

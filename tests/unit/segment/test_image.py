@@ -13,6 +13,7 @@ from gridwell.config.models import SegmentMethod
 from gridwell.segment.conventional import segment_spot
 from gridwell.segment.image import segment_file, segment_image
 from gridwell.segment.light import LIGHTS
+from gridwell.segment.pixel_classifier import save_classifier, train_pixels
 from gridwell.segment.split import SPLITS
 from gridwell.segment.threshold import THRESHOLDS
 from hypothesis import HealthCheck, given, settings
@@ -47,6 +48,15 @@ def labelled(image: np.ndarray, method: SegmentMethod, **how: int) -> np.ndarray
 SMALL = {"background": 9, "max_diameter": 16, "min_diameter": 3, "seed_distance": 3}
 
 
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    image = cells(200, 9, count=25)
+    drawn = np.where(image > 450, 2, np.where(image < 260, 1, 0))
+    path = tmp_path_factory.mktemp("models") / "cells.safetensors"
+    save_classifier(path, train_pixels([image], [drawn], SegmentMethod(**SMALL)))
+    return path
+
+
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     threshold=st.sampled_from(sorted(THRESHOLDS)),
@@ -58,10 +68,23 @@ SMALL = {"background": 9, "max_diameter": 16, "min_diameter": 3, "seed_distance"
     kind=st.sampled_from(["uint8", "uint16", "float32"]),
 )
 def test_tiles_leave_no_seams(
-    threshold: str, split: str, light: str, psf: float, core: int, seed: int, kind: str
+    classifier: Path,
+    threshold: str,
+    split: str,
+    light: str,
+    psf: float,
+    core: int,
+    seed: int,
+    kind: str,
 ) -> None:
     method = SegmentMethod(
-        **SMALL, method=threshold, split=split, illumination=light, psf=psf, iterations=2
+        **SMALL,
+        method=threshold,
+        split=split,
+        illumination=light,
+        psf=psf,
+        iterations=2,
+        weights=str(classifier),
     )
     image = cells(640, seed, radii=(2, 5))
     image = (image >> 3).astype(kind) if kind == "uint8" else (image / 7).astype(kind)
