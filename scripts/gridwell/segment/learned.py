@@ -185,7 +185,7 @@ def _sized(labels: Array, method: SegmentMethod, mask: Array | None) -> Array:
     """Drop objects of wrong size or with their centroid outside of `mask`; number the others."""
     flat = labels.reshape(-1)
     at = np.flatnonzero(flat)
-    area = np.bincount(flat[at])
+    area = np.bincount(flat[at], minlength=1)
     kept = _fitting(area, method)
     if mask is not None and at.size:
         y, x = (
