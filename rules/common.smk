@@ -304,6 +304,10 @@ def get_teacher_weights(wildcards):
     return weights_files(own.teacher) if own.labels in ("teacher", "both") else []
 
 
+# Methods that need weights.
+LEARNED = ("network", "auto", "pixel_classifier")
+
+
 def get_weights(wildcards):
     """Weights of the study that segment a channel; those that come with gridwell are none."""
     return weights_files(study.config.segment.of(wildcards.channel))
@@ -311,11 +315,16 @@ def get_weights(wildcards):
 
 def weights_files(method):
     """Files of the study that a method needs."""
-    if method.method == "pixel_classifier":
-        return [method.weights]
-    if method.method in ("network", "auto") and is_of_study(method.weights):
-        return [str(weights_of(method.weights))]
-    return []
+    own = method.method in LEARNED and is_of_study(method.weights)
+    return [str(weights_of(method.weights))] if own else []
+
+
+def get_shipped_weights(wildcards):
+    """Hash of weights that come with gridwell, where they segment a channel."""
+    method = study.config.segment.of(wildcards.channel)
+    path = weights_of(method.weights)
+    given = method.method in LEARNED and not is_of_study(method.weights)
+    return content_hash(path) if given and path.is_file() else None
 
 
 def model_options(names=""):

@@ -14,6 +14,7 @@ from gridwell.learn.measure import measure_network
 from gridwell.learn.model_card import card
 from gridwell.learn.presets import recipe_of
 from gridwell.learn.recipe import Recipe
+from gridwell.learn.teach import settled_teacher
 from gridwell.network.cells import CellNetwork
 
 
@@ -75,4 +76,6 @@ def _teacher(model: LearnModel, recipe: Recipe, facts: Facts) -> SegmentMethod |
     """The method to compare with; None where it does not draw such labels."""
     method = SegmentMethod(**facts.teacher) if facts.teacher else model.teacher
     fits = model.kind == "instance" or len(recipe.classes) == recipe.inputs + 1
-    return method if fits and method.method not in ("none", "auto") else None
+    if not fits or method.method in ("none", "auto"):
+        return None
+    return settled_teacher(method, list)[0]

@@ -18,8 +18,9 @@ from gridwell.images.spots import SpotStack, open_spots
 from gridwell.learn.dataset import Facts, Item, Levels, Split, read_dataset, write_dataset
 from gridwell.learn.examples import Example
 from gridwell.learn.split import split_sources
-from gridwell.learn.teach import classes_of, doubtful, settled, teach
+from gridwell.learn.teach import classes_of, doubtful, settled_teacher, teach
 from gridwell.network.cells import Brightness, brightness
+from gridwell.segment.auto import Sample
 
 # Spots of a slide that its brightness is measured on.
 _LEVEL_SPOTS = 48
@@ -84,21 +85,25 @@ def gather_examples(
     items, notes = _chosen(items, model)
     _check_enough(items, model)
     notes += [f"The teacher was chosen by measurement: {reason}"] if reason else []
-    plain = teacher.model_dump(mode="json") if taught else None
+    # The choice alone: what else was settled holds paths of this machine.
+    chosen = model.teacher.model_copy(update={"method": teacher.method})
+    plain = chosen.model_dump(mode="json") if taught else None
     write_dataset(out, items, facts=Facts(levels, [*notes, *_split_notes(items)], plain))
 
 
 def _teacher(model: LearnModel, stacks: Mapping[str, SpotStack]) -> tuple[SegmentMethod, str]:
     """The method that teaches, and why where it was chosen by measurement."""
-    if not stacks or model.teacher.method != "auto":
-        return model.teacher, ""
-    share = -(-_TRIED // len(stacks))
-    images = [
-        stack.read(model.channels[0], index, index + 1)[0]
-        for slide, stack in sorted(stacks.items())
-        for index in _choose(stack, slide, share, model.seed)
-    ]
-    return settled(model.teacher, images[:_TRIED], next(iter(stacks.values())).frame)
+
+    def samples() -> list[Sample]:
+        share = -(-_TRIED // len(stacks))
+        found = []
+        for slide, stack in sorted(stacks.items()):
+            for index in _choose(stack, slide, share, model.seed):
+                image = stack.read(model.channels[0], index, index + 1)[0]
+                found.append(Sample(image, stack.frame.mask(*image.shape)))
+        return found[:_TRIED]
+
+    return settled_teacher(model.teacher, samples) if stacks else (model.teacher, "")
 
 
 def class_names(model: LearnModel) -> tuple[str, ...]:

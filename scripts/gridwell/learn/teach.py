@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -15,9 +15,10 @@ from gridwell.config.weights import weights_of
 from gridwell.images.spots import SpotFrame
 from gridwell.learn.examples import UNLABELLED
 from gridwell.network.cells import Brightness
-from gridwell.segment.auto import Sample, choose, conventional_candidates
+from gridwell.segment.auto import Sample
 from gridwell.segment.conventional import segment_spot
 from gridwell.segment.learned import LearnedMethod
+from gridwell.segment.methods import settled
 
 Labels = npt.NDArray[np.int32]
 
@@ -57,7 +58,7 @@ def teach(
     mask = None if frame is None else frame.mask(*image.shape)
     if method.method == "network":
         network = LearnedMethod(weights_of(method.weights), policy="forbid")
-        labels = network.segment(image, level).astype(np.int32)
+        labels = network.labels(network.maps([image], level)[0], method, mask).astype(np.int32)
     else:
         labels = segment_spot(image, method, mask).astype(np.int32)
     if mask is not None:
@@ -65,8 +66,8 @@ def teach(
     return labels
 
 
-def settled(
-    method: SegmentMethod, images: Sequence[npt.NDArray[Any]], frame: SpotFrame
+def settled_teacher(
+    method: SegmentMethod, samples: Callable[[], Sequence[Sample]]
 ) -> tuple[SegmentMethod, str]:
     """Choose the teacher on some spots, where the study leaves it to measurement.
 
@@ -74,21 +75,18 @@ def settled(
     ----------
     method
         The teacher; one that is named stays.
-    images
-        Spots of the slides that are learned from, (h, w) each.
-    frame
-        Of any of these slides.
+    samples
+        Gives some spots of the slides that are learned from.
 
     Returns
     -------
     method, reason
-        The reason is empty where nothing was chosen.
+        Ready for `teach`; the reason is empty where nothing was chosen.
     """
-    if method.method != "auto":
+    if method.method == "network":
         return method, ""
-    samples = [Sample(image, frame.mask(*image.shape)) for image in images]
-    choice = choose(samples, conventional_candidates(method))
-    return method.model_copy(update={"method": choice.method}), choice.reason
+    method, facts = settled(method, samples)
+    return method, facts.get("auto", {}).get("reason", "")
 
 
 def doubtful(images: Sequence[Labels]) -> list[Labels]:
