@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
+from gridwell.cells.instances import segment_channel
 from gridwell.config.errors import InputError
-from gridwell.config.models import SegmentMethod
+from gridwell.config.models import SegmentMethod, SegmentOptions
+from gridwell.images.labels import open_labels
 from gridwell.segment.auto import Sample, choose, conventional_candidates
 from gridwell.segment.methods import settled
 
+from tests.unit.cells.simulate import Scene, draw
 from tests.unit.segment.test_conventional import DISCS, scene
 
 
@@ -84,3 +88,23 @@ def test_settings_with_auto_get_a_method(caplog: pytest.LogCaptureFixture) -> No
 def test_methods_that_cannot_work_are_refused_with_the_list() -> None:
     with pytest.raises(InputError, match="difference_of_gaussians, local, none, otsu"):
         settled(SegmentMethod(method="network"), list)
+
+
+def test_the_choice_is_kept_with_the_labels(tmp_path: Path) -> None:
+    draw(Scene(rows=2, cols=3, cells=25), tmp_path / "spots.zarr")
+    options = SegmentOptions(default=SegmentMethod(method="auto"))
+    segment_channel(
+        tmp_path / "spots.zarr",
+        "nuclei",
+        labels_out=tmp_path / "nuclei.zarr",
+        instances_out=tmp_path / "nuclei.parquet",
+        options=options,
+        threads=1,
+        gpu="forbid",
+    )
+    labels = open_labels(tmp_path / "nuclei.zarr")
+    facts = labels.attributes["auto"]
+    assert facts["method"] in facts["scores"]
+    assert facts["method"] in facts["reason"]
+    assert 0 < facts["scores"][facts["method"]]["score"] <= 1
+    assert labels.read(0, 1).max() > 15

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
 from gridwell.config.models import SegmentMethod
 from gridwell.segment.conventional import segment_spot
+from gridwell.segment.light import LIGHTS, correct_light, deconvolved
+from gridwell.segment.split import SPLITS
+from gridwell.segment.threshold import THRESHOLDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy.optimize import linear_sum_assignment
 
 METHOD = SegmentMethod()
@@ -153,6 +158,114 @@ def test_holes_are_filled_and_gaps_between_cells_are_not() -> None:
 
 def test_none_finds_nothing() -> None:
     assert segment_spot(scene(DISCS), SegmentMethod(method="none")).max() == 0
+
+
+def test_every_name_of_the_options_has_its_function_and_no_other() -> None:
+    fields = SegmentMethod.model_fields
+    learned = {"network", "auto", "none"}
+    assert set(get_args(fields["method"].annotation)) - learned == set(THRESHOLDS)
+    assert set(get_args(fields["illumination"].annotation)) - {"none"} == set(LIGHTS)
+    assert set(get_args(fields["split"].annotation)) - {"none"} == set(SPLITS)
+    with pytest.raises(ValidationError, match="'difference_of_gaussians'"):
+        SegmentMethod(method="watershed")
+
+
+@pytest.mark.parametrize("method", ["percentile", "top_hat", "difference_of_gaussians"])
+@pytest.mark.parametrize("light", [*LIGHTS, "none"])
+def test_each_threshold_finds_the_discs_in_each_light(method: str, light: str) -> None:
+    options = {"method": method, "illumination": light, "percentile": 97, "diameter": 12}
+    slope = 0.0 if light == "none" else 60.0
+    labels = segment_spot(scene(DISCS, slope=slope), SegmentMethod(**options))
+    assert labels.max() == len(DISCS)
+    for x, y, _, _ in DISCS:
+        assert np.hypot(*(centres(labels) - (x, y)).T).min() < 1
+
+
+@pytest.mark.parametrize("method", ["top_hat", "difference_of_gaussians", "percentile"])
+@pytest.mark.parametrize("seed", range(3))
+def test_new_methods_leave_empty_spots_empty(method: str, seed: int) -> None:
+    image = scene([], seed=seed, size=220, slope=150)
+    assert segment_spot(image, SegmentMethod(method=method)).max() == 0
+
+
+def test_a_larger_percentile_finds_less() -> None:
+    areas = [
+        (segment_spot(scene(DISCS), SegmentMethod(method="percentile", percentile=p)) > 0).sum()
+        for p in (97, 98, 99)
+    ]
+    assert areas[0] > areas[1] > areas[2] > 0
+
+
+def test_a_flat_field_gives_objects_in_dark_corners_their_brightness() -> None:
+    places = [(30, 30, 6, 600), (130, 130, 6, 600)]
+    lamp = np.linspace(1, 0.3, 160)[None] * np.linspace(1, 0.6, 160)[:, None]
+    image = (scene(places, slope=0).astype(np.float64) * lamp).astype(np.uint16)
+    mask = np.ones(image.shape, bool)
+    ratio = {}
+    for light in ("opening", "flat_field"):
+        flat, _ = correct_light(image, SegmentMethod(illumination=light), mask)
+        ratio[light] = flat[128:133, 128:133].mean() / flat[28:33, 28:33].mean()
+    assert ratio["opening"] < 0.5
+    assert ratio["flat_field"] == pytest.approx(1, abs=0.15)
+
+
+def test_a_background_with_a_step_is_no_object() -> None:
+    places = [(40, 40, 6, 600), (40, 110, 6, 600), (130, 80, 6, 600)]
+    image = scene(places, slope=0)
+    image[:, 85:] += 300
+    labels = segment_spot(image, SegmentMethod(illumination="top_hat", method="otsu"))
+    found = [labels[y, x] for x, y, _, _ in places]
+    assert 0 not in found
+    assert len(set(found)) == 3
+    assert (labels > 0).mean() < 0.03
+
+
+def test_deconvolution_is_that_of_scikit_image() -> None:
+    from skimage.restoration import richardson_lucy
+
+    image = scene(DISCS, slope=0).astype(np.float64)
+    axis = np.arange(-8, 9)
+    bell = np.exp(-(axis**2) / (2 * 1.5**2))
+    kernel = np.outer(bell, bell) / bell.sum() ** 2
+    expected = richardson_lucy(image, kernel, num_iter=8, clip=False)
+    found = deconvolved(image.astype(np.float32), 1.5, 8)
+    inner = np.s_[25:-25, 25:-25]
+    # They differ by the tails that OpenCV cuts from the Gaussian, and by the first guess.
+    assert np.abs(found - expected)[inner].max() < 0.02 * expected[inner].max()
+
+
+def test_deconvolution_deepens_what_the_blur_joined() -> None:
+    pair = [(70, 80, 4, 900), (79, 80, 4, 900)]
+    image = cv2.GaussianBlur(scene(pair, noise=0.0, slope=0), (0, 0), 2.5)
+    rng = np.random.default_rng(0)
+    image = np.rint(image + rng.normal(0, 2, image.shape)).astype(np.uint16)
+    depth = {}
+    for psf in (0.0, 2.5):
+        options = SegmentMethod(psf=psf, iterations=30, sigma=0.5)
+        flat, _ = correct_light(image, options, np.ones(image.shape, bool))
+        depth[psf] = 1 - flat[80, 74:76].min() / flat[80, 68:82].max()
+    assert depth[0.0] < 0.2
+    assert depth[2.5] > 2 * depth[0.0]
+
+
+@pytest.mark.parametrize("split", ["both", "distance", "intensity"])
+def test_each_way_of_splitting_parts_two_discs(split: str) -> None:
+    pair = cv2.GaussianBlur(scene([(60, 80, 7, 500), (74, 80, 7, 500)]), (0, 0), 2)
+    assert segment_spot(pair, SegmentMethod(split=split, seed_distance=7)).max() == 2
+
+
+@settings(max_examples=8, deadline=None)
+@given(power=st.integers(-14, 20))
+def test_images_of_any_range_of_floating_point(power: int) -> None:
+    image = (scene(DISCS).astype(np.float64) * 2.0**power).astype(np.float32)
+    assert segment_spot(image, METHOD).max() == len(DISCS)
+
+
+def test_faint_structure_far_from_any_object_is_none() -> None:
+    image = scene([(40, 40, 8, 2000), (60, 60, 8, 2000)], size=300, slope=0)
+    smear = cv2.GaussianBlur(scene([(220, 220, 20, 130)], size=300, noise=0, slope=0), (0, 0), 5)
+    image = (image + (smear - 200)).astype(np.uint16)
+    assert segment_spot(image, METHOD).max() == 2
 
 
 def average_precision(truth: np.ndarray, found: np.ndarray) -> tuple[int, int, int]:
