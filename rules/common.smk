@@ -44,9 +44,15 @@ def read_study():
         if not workflow.is_main_process:
             return []
         problems = check_images(study)
+        # What trainings are made of is looked into only where there are some.
+        recipes = []
+        if study.config.learn:
+            from gridwell.learn.presets import wrong_recipes
+
+            recipes = wrong_recipes(study.config.learn)
         damaged.extend(problem for problem in problems if problem.file != TABLE)
         wrong = [problem for problem in problems if problem.file == TABLE]
-        return [*check_dataset(study), *wrong, *wrong_recipes(study)]
+        return [*check_dataset(study), *wrong, *recipes]
 
     try:
         study = load_study(Path.cwd(), dict(config), also=wrong_in_study)
@@ -58,21 +64,6 @@ def read_study():
     for problem in damaged:
         logger.warning(f"A slide will fail: {problem}")
     return study
-
-
-def wrong_recipes(study):
-    """Mistakes in the settings of trainings, which need the library of learning to be known."""
-    if not study.config.learn:
-        return []
-    from gridwell.learn.presets import recipe_of
-
-    problems = []
-    for name, model in study.config.learn.items():
-        try:
-            recipe_of(name, model)
-        except InputError as error:
-            problems += error.problems
-    return problems
 
 
 def take_over_stale_locks():

@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_grid(commands)
     _add_segment(commands)
     _add_train_pixels(commands)
+    _add_correct(commands)
     _add_measure_colour(commands)
     _add_evaluate(commands)
     _add_rate(commands)
@@ -131,13 +132,16 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from gridwell.config.study import load_study
+    from gridwell.config.study import Study, load_study
     from gridwell.images.check import check_images
+    from gridwell.learn.presets import wrong_recipes
     from gridwell.versions.dataset import check_dataset
 
-    study = load_study(
-        options.study, also=lambda study: [*check_dataset(study), *check_images(study)]
-    )
+    def also(study: Study) -> list[Problem]:
+        recipes = wrong_recipes(study.config.learn)
+        return [*check_dataset(study), *check_images(study), *recipes]
+
+    study = load_study(options.study, also=also)
     channels = sum(map(len, study.channels.values()))
     print(f"{options.study}: no mistakes; {len(study.slides)} slides, {channels} channels")
     return 0
@@ -312,6 +316,43 @@ def _train_pixels(options: argparse.Namespace) -> int:
     pairs = list(zip(options.files[::2], options.files[1::2], strict=True))
     train_files(pairs, options.out, _validated(SegmentMethod, _given(options, SegmentMethod)))
     print(f"{options.out}: use it with method: pixel_classifier, weights: {options.out}")
+    return 0
+
+
+def _add_correct(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "correct",
+        _correct,
+        "lay out images with a network's labels for a person to correct",
+        "gridwell correct my-study hoechst-net --count 8",
+    )
+    parser.add_argument("study", type=Path, metavar="STUDY")
+    parser.add_argument("model", metavar="NETWORK", help="one of the section learn, trained")
+    parser.add_argument("--count", type=int, default=8, help="number of images (default 8)")
+    parser.add_argument(
+        "--side",
+        choices=("train", "test"),
+        default="train",
+        help="train: those on which network and teacher differ most; test: any of the test",
+    )
+
+
+def _correct(options: argparse.Namespace) -> int:
+    from gridwell.config.explain import suggest
+    from gridwell.config.study import load_study
+    from gridwell.learn.correct import lay_out
+
+    models = load_study(options.study).config.learn
+    if options.model not in models:
+        remedy = suggest(options.model, list(models), "networks")
+        reason = "is no network of the section learn"
+        raise InputError(Problem("config/config.yaml", reason, remedy, value=options.model))
+    model = models[options.model]
+    new = lay_out(options.study, options.model, model, count=options.count, side=options.side)
+    for path in new:
+        print(path)
+    print(f"{len(new)} new images to correct; then run the study again (docs/learning.md)")
     return 0
 
 

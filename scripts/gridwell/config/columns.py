@@ -312,6 +312,27 @@ COLUMNS: dict[str, dict[str, str]] = {
         "true": "True class.",
         "predicted_<class>": "Pixels of this true class that were predicted to be of that class.",
     },
+    "models/<name>.scores.csv": {
+        "method": "network; teacher, the method it learned from, on the same images; or "
+        "difference, network minus teacher.",
+        "what": _EVALUATED["what"],
+        "image": _EVALUATED["image"],
+        "<score>": "The scores of scores.csv: of instances, or of classes.",
+    },
+    "models/<name>.curves.csv": {
+        "step": "Batches learned from.",
+        "loss": "Mean loss of the batches since the row before.",
+        "<score>": "Score on the validation images, where there are some; those of scores.csv.",
+    },
+    "index.tsv (data set)": {
+        "name": "Name of the image: images/<name>.tif, and of its labels.",
+        "source": "Slide, plate or acquisition that it is from; all images of a source are on one "
+        "side.",
+        "split": "train, validation or test; empty: not decided.",
+        "kind": "Whose labels these are: weak (a teacher's), corrected (a person's, the default) "
+        "or phantom (known exactly).",
+        "weight": "How much the image counts, above 0 to 1; 1 where it is empty.",
+    },
     "ratings.csv": {
         "rater": "Who rated.",
         "image": "Name of the image.",

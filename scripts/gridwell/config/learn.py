@@ -152,3 +152,10 @@ def needed(model: LearnModel, models: Mapping[str, LearnModel]) -> list[str]:
         said.append(model.teacher.weights)
     own = [own_model(one, models) for one in said]
     return [one for one in own if one is not None]
+
+
+def class_names(model: LearnModel) -> tuple[str, ...]:
+    """Classes of a semantic network, background first; none of one for instances."""
+    if model.kind == "instance":
+        return ()
+    return model.classes or ("background", *model.channels)

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import suggest
 from gridwell.config.files import whole, write_json
@@ -30,7 +31,7 @@ Kind = Literal["weak", "corrected", "phantom"]
 Levels = dict[str, list[tuple[float, float]]]
 
 INDEX = "index.tsv"
-COLUMNS = ("name", "source", "split", "kind", "weight")
+COLUMNS = tuple(column_names("index.tsv (data set)"))
 NOTHING = 65535
 """A pixel of which nothing is said, in files of 16 bits and more."""
 _NOTHING_8 = 255

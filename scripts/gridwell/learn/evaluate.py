@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from gridwell.config.files import whole, write_csv
+from gridwell.config.learn import class_names
 from gridwell.config.models import LearnModel, SegmentMethod
 from gridwell.learn.dataset import Facts, dataset_hash, read_dataset, read_facts
-from gridwell.learn.gather import class_names
 from gridwell.learn.measure import measure_network
 from gridwell.learn.model_card import card
 from gridwell.learn.presets import recipe_of

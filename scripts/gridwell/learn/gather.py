@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gridwell.config.errors import InputError, Problem
+from gridwell.config.learn import class_names
 from gridwell.config.models import LearnModel, SegmentMethod
 from gridwell.images.spots import SpotStack, open_spots
 from gridwell.learn.dataset import Facts, Item, Levels, Split, read_dataset, write_dataset
@@ -104,13 +105,6 @@ def _teacher(model: LearnModel, stacks: Mapping[str, SpotStack]) -> tuple[Segmen
         return found[:_TRIED]
 
     return settled_teacher(model.teacher, samples) if stacks else (model.teacher, "")
-
-
-def class_names(model: LearnModel) -> tuple[str, ...]:
-    """Classes of a semantic network, background first; none of one for instances."""
-    if model.kind == "instance":
-        return ()
-    return model.classes or ("background", *model.channels)
 
 
 def _taught(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,3 +52,10 @@ def predict(
         return np.argmax(maps.chance, 0).astype(np.int32)
     options = FloodOptions(**network.facts.get("flood", {}))
     return np.asarray(instances(maps.cell, maps.neighbour, maps.chance[1], options), np.int32)
+
+
+def labelled(example: Example, labels: npt.NDArray[np.int32], classes: Sequence[str]) -> Example:
+    """Give an example the labels of a network, instances or classes, in place of its own."""
+    if classes:
+        return replace(example, labels=None, classes=labels.astype(np.int16))
+    return replace(example, labels=labels, classes=None)

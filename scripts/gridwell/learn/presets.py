@@ -10,9 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import suggest
+from gridwell.config.learn import class_names
 from gridwell.config.models import LearnModel
 from gridwell.learn.augment import Augmentation
-from gridwell.learn.gather import class_names
 from gridwell.learn.recipe import Recipe
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -97,6 +97,17 @@ def recipe_of(name: str, model: LearnModel, *, inputs: int = 1) -> Recipe:
     if problems:
         raise InputError(problems)
     return recipe
+
+
+def wrong_recipes(models: Mapping[str, LearnModel]) -> list[Problem]:
+    """List the mistakes in the recipes of a study's networks, those of `recipe_of`."""
+    problems: list[Problem] = []
+    for name, model in models.items():
+        try:
+            recipe_of(name, model)
+        except InputError as error:
+            problems += error.problems
+    return problems
 
 
 def _wrong_kinds(name: str, error: ValidationError) -> list[Problem]:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from gridwell.config.files import whole, write_csv
+from gridwell.config.learn import class_names
 from gridwell.config.models import LearnModel
 from gridwell.learn.augment import Prepared, prepare
 from gridwell.learn.curves import draw_curve
 from gridwell.learn.dataset import Item, Levels, dataset_hash, read_dataset, read_facts
-from gridwell.learn.gather import class_names
 from gridwell.learn.measure import tally_of, totals
 from gridwell.learn.predict import facts_of, levels_of, predict
 from gridwell.learn.presets import recipe_of

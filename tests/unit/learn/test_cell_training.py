@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from gridwell.config.errors import InputError
 from gridwell.config.models import LearnModel
 from gridwell.learn import fit as fitting
 from gridwell.learn import train
+from gridwell.learn.correct import lay_out
 from gridwell.learn.dataset import Facts, Item, read_dataset, write_dataset
 from gridwell.learn.evaluate import evaluate_network
 from gridwell.learn.examples import Example
@@ -174,6 +177,35 @@ def test_the_card_tells_what_was_measured(kind, data, tmp_path):
     assert list(scores[scores.what == "image"].image) == ["C.3", "C.6"] * 2
     first = "mean_iou" if kind == "semantic" else "aji_plus"
     assert f"{scores.set_index(['method', 'what'])[first]['teacher', 'pooled']:.3f}" in card
+
+
+def test_images_are_laid_out_for_correction(data, tmp_path):
+    study = tmp_path / "study"
+    made = LearnModel(channels=("dapi",), recipe=TINY)
+    with pytest.raises(InputError, match="Train it first"):
+        lay_out(study, "net", made, count=1, side="train")
+    shutil.copytree(data, study / "work/learn/net/data")
+    run(tmp_path / "out", data, made)
+    (study / "models").mkdir(parents=True)
+    shutil.copy(tmp_path / "out/net.safetensors", study / "models")
+
+    (first,) = lay_out(study, "net", made, count=1, side="train")
+    assert first.parent == study / "annotations/dapi/labels"
+    first.write_bytes(b"what a person did")
+    (second,) = lay_out(study, "net", made, count=2, side="train")
+    assert second != first
+    assert not lay_out(study, "net", made, count=2, side="train")
+    assert first.read_bytes() == b"what a person did"
+    (test,) = lay_out(study, "net", made, count=1, side="test")
+    assert test.name.startswith("C.")
+    first.unlink()
+    (study / f"annotations/dapi/images/{first.name}").unlink()
+    (one, two) = read_dataset(study / "annotations/dapi")
+    assert {one.example.source, two.example.source} == {"A", "C"}
+    original = {item.example.name: item.example for item in read_dataset(data)}
+    np.testing.assert_array_equal(one.example.image, original[one.example.name].image)
+    with pytest.raises(InputError, match="in the folder itself"):
+        lay_out(study, "net", model(), count=1, side="train")
 
 
 def test_perfect_labels_score_one(data):
