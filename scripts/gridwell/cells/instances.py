@@ -169,7 +169,7 @@ class _Worker:
         tried = method.method == "auto" and _fits(stack, channel, method)
         if tried or method.method == "network":
             network = LearnedMethod(weights_of(method.weights, study), policy=gpu)
-            levels = _brightness(stack, channel)
+            levels = slide_brightness(stack, channel)
             learned["network"] = network.candidate(method, levels)
         method, chosen = settled(
             method, lambda: _samples(stack, channel), learned=learned, study=study
@@ -221,8 +221,11 @@ def _ends(spots: range) -> tuple[int, int]:
     return spots.start, spots.stop
 
 
-def _brightness(stack: SpotStack, channel: str) -> Brightness:
-    """Brightness of a channel within spots all over the slide, empty ones among them."""
+def slide_brightness(stack: SpotStack, channel: str) -> Brightness:
+    """Measure a channel within spots all over the slide, empty ones among them.
+
+    A network is shown the slide's spots by this brightness when it segments and when it learns.
+    """
     count, height, width = stack.shape(channel)[:3]
     mask = stack.frame.mask(height, width)
     chosen = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED)).astype(int))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gridwell.cells.instances import slide_brightness
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.learn import class_names
 from gridwell.config.models import LearnModel, SegmentMethod
@@ -20,11 +21,9 @@ from gridwell.learn.dataset import Facts, Item, Levels, Split, read_dataset, wri
 from gridwell.learn.examples import Example
 from gridwell.learn.split import split_sources
 from gridwell.learn.teach import classes_of, doubtful, settled_teacher, teach
-from gridwell.network.cells import Brightness, brightness
+from gridwell.network.cells import Brightness
 from gridwell.segment.auto import Sample
 
-# Spots of a slide that its brightness is measured on.
-_LEVEL_SPOTS = 48
 # Spots that methods are tried on where the teacher is chosen by measurement.
 _TRIED = 8
 
@@ -78,10 +77,11 @@ def gather_examples(
         known={**(known or {}), **decided},
         named=named,
     )
-    levels = {slide: _levels(stack, model.channels) for slide, stack in stacks.items()}
+    seen = {slide: _brightness(stack, model) for slide, stack in stacks.items()}
+    levels: Levels = {s: [(one.base, one.span) for one in own] for s, own in seen.items()}
     teacher, reason = _teacher(model, taught)
     corrected = {item.example.name for item in given}
-    weak = _taught(model.model_copy(update={"teacher": teacher}), taught, corrected, levels)
+    weak = _taught(model.model_copy(update={"teacher": teacher}), taught, corrected, seen)
     items = [replace(item, split=split[item.example.source]) for item in (*given, *weak)]
     items, notes = _chosen(items, model)
     _check_enough(items, model)
@@ -90,6 +90,10 @@ def gather_examples(
     chosen = model.teacher.model_copy(update={"method": teacher.method})
     plain = chosen.model_dump(mode="json") if taught else None
     write_dataset(out, items, facts=Facts(levels, [*notes, *_split_notes(items)], plain))
+
+
+def _brightness(stack: SpotStack, model: LearnModel) -> list[Brightness]:
+    return [slide_brightness(stack, channel) for channel in model.channels]
 
 
 def _teacher(model: LearnModel, stacks: Mapping[str, SpotStack]) -> tuple[SegmentMethod, str]:
@@ -108,7 +112,10 @@ def _teacher(model: LearnModel, stacks: Mapping[str, SpotStack]) -> tuple[Segmen
 
 
 def _taught(
-    model: LearnModel, stacks: Mapping[str, SpotStack], corrected: set[str], levels: Levels
+    model: LearnModel,
+    stacks: Mapping[str, SpotStack],
+    corrected: set[str],
+    seen: Mapping[str, list[Brightness]],
 ) -> list[Item]:
     """Examples that the teacher labels, for spots that nobody corrected."""
     weight = model.teacher_weight if model.labels == "both" else 1.0
@@ -122,8 +129,8 @@ def _taught(
                 continue
             image = np.concatenate([stack.read(c, index, index + 1) for c in model.channels])
             labels = [
-                teach(one, model.teacher, stack.frame, Brightness(*level))
-                for one, level in zip(image, levels[slide], strict=True)
+                teach(one, model.teacher, stack.frame, level)
+                for one, level in zip(image, seen[slide], strict=True)
             ]
             examples.append((name, image, labels))
         items += _items(slide, examples, model, weight)
@@ -227,16 +234,3 @@ def _split_notes(items: Sequence[Item]) -> list[str]:
                 f"The {side} has the teacher's labels only: it tells agreement with the teacher."
             )
     return notes
-
-
-def _levels(stack: SpotStack, channels: Sequence[str]) -> list[tuple[float, float]]:
-    """Brightness of a slide's channels, measured on spots all over it."""
-    found = np.flatnonzero(stack.frame.found)
-    found = found if found.size else np.arange(len(stack.names))
-    chosen = np.unique(found[np.linspace(0, found.size - 1, _LEVEL_SPOTS).astype(int)])
-    levels = []
-    for channel in channels:
-        crops = [stack.read(channel, index, index + 1)[:, ::2, ::2] for index in map(int, chosen)]
-        level = brightness(np.concatenate(crops))
-        levels.append((level.base, level.span))
-    return levels

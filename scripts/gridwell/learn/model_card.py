@@ -25,6 +25,11 @@ _ORIGIN = {
     "conventional method, its teacher, on other spots.",
     "folder": "It learned from a folder of labelled images.",
 }
+_AGREEMENT = (
+    "**Measured against the labels of the teacher itself**, for want of others: this tells how "
+    "well the network agrees with its teacher, not how good it is. Corrected labels of test slides "
+    "tell that (docs/learning.md)."
+)
 _SCORE_WORDS = {
     "aji_plus": "AJI+",
     "ap_50": "AP at IoU 0.5",
@@ -81,7 +86,7 @@ def card(
         "## Recipe",
         _recipe(model, recipe, start),
         "## How good it is",
-        *_measured(scores, recipe),
+        *_measured(scores, recipe, items),
         "## Learning curve",
         *_curve(name, curve),
     ]
@@ -142,7 +147,7 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _measured(scores: pd.DataFrame, recipe: Recipe) -> list[str]:
+def _measured(scores: pd.DataFrame, recipe: Recipe, items: Sequence[Item]) -> list[str]:
     pooled = scores[scores["what"].astype(str).str.startswith("pooled")]
     if pooled.empty:
         return ["Not measured: there is no test."]
@@ -153,13 +158,14 @@ def _measured(scores: pd.DataFrame, recipe: Recipe) -> list[str]:
         own = pooled[pooled["method"] == method].set_index("what")
         cells = [_with_ends(own[name], signed=method == "difference") for name in names]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    weak = all(item.kind == "weak" for item in items if item.split == "test")
     images = int((scores[scores["method"] == "network"]["what"] == "image").sum())
     told = (
         f"On the {images} test images, of sources that it never learned from; in brackets the 95 % "
         "interval, images drawn with replacement. An interval of few images is wide, and one of a "
         "single source says nothing of other slides."
     )
-    return [told, "\n".join(lines)]
+    return [*([_AGREEMENT] if weak else []), told, "\n".join(lines)]
 
 
 def _with_ends(values: pd.Series[float], *, signed: bool) -> str:
