@@ -23,7 +23,15 @@ from gridwell.segment.light import (
 )
 from gridwell.segment.parts import Parts, boxes, numbers
 from gridwell.segment.split import basins, split_reach
-from gridwell.segment.threshold import THRESHOLDS, fill_holes, hole_reach, longest
+from gridwell.segment.threshold import (
+    THRESHOLDS,
+    fill_holes,
+    hole_reach,
+    longest,
+    noise_floor,
+    window_reach,
+    window_reduction,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -79,21 +87,20 @@ def seen(
     mask: Array,
     valid: Array,
     levels: Levels | None = None,
-) -> tuple[Array, Levels]:
-    """Return the image that is thresholded, float32 (h, w), and its levels."""
+) -> tuple[Array, Array, Levels]:
+    """Return the flat image, the one that is thresholded, float32 (h, w), and its levels."""
     flat, found = correct_light(image, method, mask, valid, levels)
     threshold = THRESHOLDS[method.method]
     if threshold.respond is None:
-        return flat, found
+        return flat, flat, found
     response = threshold.respond(flat, method, found.unit)
     if levels is None:
         inside = mask & valid
         values = response[inside] if inside.any() else response
-        noise = found.noise
-        found = measure_levels(values, method, found, least_noise(image, method, found.unit))
-        # Dark rings around objects are no noise; the response is never noisier than the image.
-        found = replace(found, noise=min(found.noise, noise))
-    return response, found
+        own = measure_levels(values, method, found, least_noise(image, method, found.unit))
+        # Dark rings around objects are no noise: that is measured on the flat image.
+        found = replace(own, ground=found.ground, noise=found.noise)
+    return flat, response, found
 
 
 def find_parts(
@@ -120,10 +127,11 @@ def find_parts(
         int32 (h, w), 0 background, row + 1 of the part elsewhere; the table.
     """
     threshold = THRESHOLDS[method.method]
-    image, levels = seen(image, method, mask, valid, levels)
-    foreground = threshold.mark(image, method, levels, valid)
+    flat, response, levels = seen(image, method, mask, valid, levels)
+    floor = noise_floor(flat, method, levels, valid)
+    foreground = threshold.mark(response, method, levels, floor)
     foreground = fill_holes(foreground, method)
-    height = image - np.float32(levels.base)
+    height = response - np.float32(levels.base)
     found = basins(foreground, height, method, origin)
     labels = found.labels
     count = len(found.top)
@@ -157,12 +165,14 @@ def reach(method: SegmentMethod, levels: Levels) -> int:
     """How far away a pixel may be that the parts at another depend on, in pixels."""
     threshold = THRESHOLDS[method.method]
     holes = hole_reach(method) * (1 + threshold.trim)
-    return light_reach(method, levels) + threshold.reach(method) + holes + split_reach(method)
+    marks = max(threshold.reach(method), window_reach(method))
+    return light_reach(method, levels) + marks + holes + split_reach(method)
 
 
 def alignment(method: SegmentMethod) -> int:
     """Tiles begin at multiples of this, in pixels: blocks that are averaged fit into it."""
-    return math.lcm(reduction(method), THRESHOLDS[method.method].reduction(method))
+    own = THRESHOLDS[method.method].reduction(method)
+    return math.lcm(reduction(method), window_reduction(method), own)
 
 
 def _trim(labels: Array, height: Array, method: SegmentMethod) -> Array:

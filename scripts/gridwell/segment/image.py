@@ -199,7 +199,7 @@ def _image_levels(
     if height * width <= _AT_ONCE:
         image = read_rows(0, height)
         every = np.ones(image.shape, bool)
-        return seen(image, method, every, every)[1]
+        return seen(image, method, every, every)[-1]
     every = np.ones((min(height, _WINDOW), min(width, _WINDOW)), bool)
     tiles = _windows(read_rows, height, width, _WINDOW)
-    return typical([seen(tile, method, every, every)[1] for tile in tiles])
+    return typical([seen(tile, method, every, every)[-1] for tile in tiles])

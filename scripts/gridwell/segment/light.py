@@ -39,8 +39,10 @@ class Levels:
         Level and standard deviation of the background after the first correction.
     passes
         How often the second correction was repeated.
-    base, noise
+    ground, noise
         Level and standard deviation of the background after the whole correction.
+    base
+        Level of the background in the image that is thresholded: that one, or a response to it.
     otsu
         Otsu's threshold of the pixels above the noise.
     percentile
@@ -51,6 +53,7 @@ class Levels:
     lamp: float
     rough: tuple[float, float]
     passes: int
+    ground: float
     base: float
     noise: float
     otsu: float
@@ -133,7 +136,7 @@ def correct_light(
     if light and light.smooth:
         smooth, done = _without_slopes(smooth, method, valid, rough, unit, passes=passes)
     if levels is None:
-        start = Levels(unit, lamp, rough, done, 0.0, 0.0, 0.0, 0.0)
+        start = Levels(unit, lamp, rough, done, 0.0, 0.0, 0.0, 0.0, 0.0)
         levels = measure_levels(smooth[inside], method, start, rounding)
     return smooth, levels
 
@@ -305,6 +308,7 @@ def measure_levels(values: Array, method: SegmentMethod, levels: Levels, roundin
     above = values[values > base + method.min_snr * noise]
     return replace(
         levels,
+        ground=base,
         base=base,
         noise=noise,
         otsu=_otsu(above) if above.size >= 16 else base,
@@ -323,6 +327,7 @@ def typical(found: Sequence[Levels]) -> Levels:
         lamp=middle([one.lamp for one in found]),
         rough=(middle([one.rough[0] for one in found]), middle([one.rough[1] for one in found])),
         passes=max(one.passes for one in found),
+        ground=middle([one.ground for one in found]),
         base=middle([one.base for one in found]),
         noise=middle([one.noise for one in found]),
         otsu=middle([one.otsu for one in found]),

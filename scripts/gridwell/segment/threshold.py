@@ -22,6 +22,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # alone. Without them, faint structure far from any object becomes objects (100 images of dsb2018,
 # AP@0.5: 0.751, with them 0.769; mean over images 0.724 and 0.785; no object was lost).
 _FAINTEST, _FAINTEST_MEAN = 0.15, 0.2
+# Darkest pixels that count for the noise, in standard deviations of the whole image's noise.
+_DEEPEST = 32.0
 # Of an object's diameter: the smoothing of the difference of Gaussians, inner and outer.
 _INNER, _OUTER = 0.05, 1.5
 # Where it is cut, as a part of Otsu's threshold: the surroundings are dark rings, not background.
@@ -35,7 +37,7 @@ class Threshold:
     Attributes
     ----------
     mark
-        (image, method, levels, valid) -> bool (h, w), True in objects.
+        (image, method, levels, floor) -> bool (h, w), True in objects; nothing below the floor is.
     respond
         (flat, method, unit) -> the image that is thresholded, on the grid of `unit`; None: the
         flat image itself. The levels are measured on it.
@@ -64,12 +66,22 @@ def longest(method: SegmentMethod) -> int:
     return math.ceil(2 * method.max_diameter)
 
 
-def above_noise(image: Array, method: SegmentMethod, levels: Levels, valid: Array) -> Array:
-    """Pixels that rise above the noise of the background, bool (h, w)."""
-    return np.asarray((image > levels.base + method.min_snr * levels.noise) & valid)
+def noise_floor(flat: Array, method: SegmentMethod, levels: Levels, valid: Array) -> Array:
+    """Grey values that a pixel of an object lies above, float32 (h, w); infinite off the slide.
+
+    The noise is that of the whole image, or of the surroundings where they are noisier: light
+    makes noise, and the correction of a steep rim leaves more than noise. It is measured on what
+    is darker than the background, which objects do not touch.
+    """
+    low = np.minimum(flat - np.float32(levels.ground), 0)
+    low = np.maximum(low, np.float32(-_DEEPEST * levels.noise))
+    factor, size = _window(method)
+    power = _local_mean(low.astype(np.float64) ** 2, valid & (low < 0), factor, size, 0.0)
+    noise = np.sqrt(np.maximum(power, np.float32(levels.noise**2)))
+    return np.where(valid, np.float32(levels.base) + np.float32(method.min_snr) * noise, np.inf)
 
 
-def part_of_otsu(image: Array, method: SegmentMethod, levels: Levels, valid: Array) -> Array:
+def part_of_otsu(image: Array, method: SegmentMethod, levels: Levels, floor: Array) -> Array:
     """Cut at a part of Otsu's threshold of what rises above the noise, bool (h, w).
 
     Otsu of the pixels above the noise would split bright from faint objects; halfway between the
@@ -77,27 +89,28 @@ def part_of_otsu(image: Array, method: SegmentMethod, levels: Levels, valid: Arr
     """
     part = _RING_CUT if method.method == "difference_of_gaussians" else 0.5
     cut = levels.base + method.threshold * part * (levels.otsu - levels.base)
-    return np.asarray(above_noise(image, method, levels, valid) & (image > cut))
+    return np.asarray((image > floor) & (image > cut))
 
 
-def at_percentile(image: Array, method: SegmentMethod, levels: Levels, valid: Array) -> Array:
+def at_percentile(image: Array, method: SegmentMethod, levels: Levels, floor: Array) -> Array:
     """Cut where ``method.percentile`` percent of the whole image are darker."""
     cut = levels.base + method.threshold * (levels.percentile - levels.base)
-    return np.asarray(above_noise(image, method, levels, valid) & (image > cut))
+    return np.asarray((image > floor) & (image > cut))
 
 
-def local(image: Array, method: SegmentMethod, levels: Levels, valid: Array) -> Array:
+def local(image: Array, method: SegmentMethod, levels: Levels, floor: Array) -> Array:
     """Cut halfway between the means of objects and background nearby, twice refined."""
-    detected = above_noise(image, method, levels, valid)
+    valid = np.isfinite(floor)
+    detected = image > floor
     factor, size = _window(method)
     otsu = method.threshold * (levels.otsu - levels.base)
-    floor = np.float32(levels.base + _FAINTEST * otsu)
+    faintest = np.float32(levels.base + _FAINTEST * otsu)
     inside = detected
     for _ in range(3):
         bright = _local_mean(image, inside, factor, size, levels.base)
         dark = _local_mean(image, valid & ~inside, factor, size, levels.base)
         cut = dark + np.float32(method.threshold * 0.5) * np.maximum(bright - dark, 0)
-        inside = detected & (image > np.maximum(cut, floor))
+        inside = detected & (image > np.maximum(cut, faintest))
     height = image - np.float32(levels.base)
     faint = _faint(height, detected, inside, method, _FAINTEST_MEAN * otsu)
     return np.asarray(inside | faint)
@@ -110,9 +123,15 @@ def _window(method: SegmentMethod) -> tuple[int, int]:
     return factor, 2 * max(1, round(radius / factor)) + 1
 
 
-def _local_reach(method: SegmentMethod) -> int:
+def window_reach(method: SegmentMethod) -> int:
+    """How far away a pixel may be that a local mean depends on, in pixels."""
     factor, size = _window(method)
-    return 3 * factor * (size // 2 + 2) + longest(method)
+    return factor * (size // 2 + 2)
+
+
+def window_reduction(method: SegmentMethod) -> int:
+    """Side of the blocks that are averaged for local means, in pixels."""
+    return _window(method)[0]
 
 
 def _local_mean(image: Array, members: Array, factor: int, size: int, default: float) -> Array:
@@ -186,12 +205,13 @@ def _difference_reach(method: SegmentMethod) -> int:
     return math.ceil(4 * _OUTER * typical_diameter(method)) + 1
 
 
-def _classified(image: Array, method: SegmentMethod, levels: Levels, valid: Array) -> Array:
+def _classified(image: Array, method: SegmentMethod, levels: Levels, floor: Array) -> Array:
     """Pixels that a trained classifier takes for objects, above the noise."""
     from gridwell.segment.pixel_classifier import load_classifier
 
     chance = load_classifier(Path(method.weights)).chance(image, levels)
-    inside = above_noise(image, method, levels, valid) if method.min_snr > 0 else valid
+    # Without a least height, objects may be darker than the background.
+    inside = image > floor if method.min_snr > 0 else np.isfinite(floor)
     return np.asarray(inside & (chance > 0.5 * method.threshold))
 
 
@@ -217,7 +237,9 @@ def hole_reach(method: SegmentMethod) -> int:
 # A newcomer: one function, one line here, its name in `config.models.SegmentMethod`.
 THRESHOLDS = {
     "otsu": Threshold(part_of_otsu),
-    "local": Threshold(local, None, _local_reach, lambda method: _window(method)[0], trim=True),
+    "local": Threshold(
+        local, reach=lambda method: 3 * window_reach(method) + longest(method), trim=True
+    ),
     "percentile": Threshold(at_percentile),
     "top_hat": Threshold(
         part_of_otsu, _top_hat, _top_hat_reach, lambda method: _element(method)[0]

@@ -268,6 +268,22 @@ def test_faint_structure_far_from_any_object_is_none() -> None:
     assert segment_spot(image, METHOD).max() == 2
 
 
+@pytest.mark.parametrize("method", ["local", "otsu", "top_hat", "difference_of_gaussians"])
+def test_the_dark_rim_of_a_well_is_no_object(method: str) -> None:
+    # Light makes noise: bright medium is noisier than the dark around it.
+    rng = np.random.default_rng(4)
+    away = np.hypot(*(np.indices((300, 300)) - 150.0))
+    well = 80 + 320 / (1 + np.exp((away - 125) / 5))
+    assert (
+        segment_spot(rng.poisson(well).astype(np.uint16), SegmentMethod(method=method)).max() == 0
+    )
+    places = [(150 + 80 * np.cos(a), 150 + 80 * np.sin(a)) for a in range(6)]
+    for x, y in places:
+        cv2.circle(well, (round(x), round(y)), 7, 900, -1)
+    image = rng.poisson(cv2.GaussianBlur(well, (0, 0), 1)).astype(np.uint16)
+    assert segment_spot(image, SegmentMethod(method=method)).max() == len(places)
+
+
 def average_precision(truth: np.ndarray, found: np.ndarray) -> tuple[int, int, int]:
     """Matches, extra and missed objects at an intersection over union of one half."""
     truth = np.unique(truth, return_inverse=True)[1].reshape(truth.shape)
