@@ -17,7 +17,7 @@ from gridwell.config.errors import InputError
 from gridwell.config.models import Assay, Role, SpotRole
 from gridwell.config.learn import ANNOTATIONS, needed
 from gridwell.config.study import load_study
-from gridwell.config.weights import is_of_study, weights_of
+from gridwell.config.weights import is_of_study, own_model, weights_of
 from gridwell.images.check import TABLE, check_images
 from gridwell.images.copies import find_copies
 from gridwell.images.reader import inspect
@@ -230,9 +230,22 @@ def get_results(wildcards):
                 f"results/{slide}/labels/{channel}.zarr",
                 f"results/{slide}/instances/{channel}.parquet",
             ]
+            files += networks_of(study.config.segment.of(channel))
         if study.config.export == "plate":
             files.append(f"results/{slide}/plate.zarr")
-    return [*files, *rules.screen.output, *rules.report_screen.output]
+    both = [*rules.screen.output, *rules.report_screen.output]
+    return list(dict.fromkeys([*files, *both]))
+
+
+def networks_of(method):
+    """Networks of the study that a method needs, and their cards: they are results as well."""
+    name = (
+        own_model(method.weights, study.config.learn)
+        if method.method in LEARNED
+        else None
+    )
+    endings = ("safetensors", "md") if trained else ("safetensors",)
+    return [f"models/{name}.{ending}" for ending in endings] if name else []
 
 
 # A run of some slides takes the networks as they are: other slides taught them as well.

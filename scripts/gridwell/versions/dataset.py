@@ -250,17 +250,21 @@ def record(study: Path, *, message: str, command: str, facts: Mapping[str, Any])
     from datalad.api import Dataset
     from datalad.core.local.run import run_command
 
+    # Labels that people corrected, and networks that learned from them, where there are some.
+    corrected, networks = (
+        [name] if (study / name).is_dir() else [] for name in ("annotations", "models")
+    )
     save(
         study,
-        ["config", "raw", ".gitignore", ".gitattributes"],
+        ["config", "raw", ".gitignore", ".gitattributes", *corrected],
         "study: configuration and raw data",
     )
     with _quiet_datalad(), committing(study):
         steps = run_command(
             command,
             dataset=Dataset(str(study)),  # paths count from its root, not from where we are
-            inputs=["config", "raw", "workflow"],
-            outputs=["results"],
+            inputs=["config", "raw", "workflow", *corrected],
+            outputs=["results", *networks],
             explicit=True,
             inject=True,
             message=message,

@@ -122,9 +122,12 @@ def test_record_is_rerunnable_and_verified(tmp_path, monkeypatch):
     version = study / "results/S01/version.json"
     version_raw(study, "S01", versioning="datalad", out=version)
     (study / "results/S01/spots.csv").write_text("spot\nA1\n")
+    for name in ("models/net.safetensors", "annotations/dapi/labels/S01.A1.tif"):
+        (study / name).parent.mkdir(parents=True)
+        (study / name).write_bytes(b"content of " + name.encode())
     write_record(
         study,
-        [Path("results/S01/spots.csv")],
+        [Path("results/S01/spots.csv"), Path("models/net.safetensors")],
         [Path("results/S01/version.json")],
         versioning="datalad",
         command="snakemake --forceall",
