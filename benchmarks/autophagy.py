@@ -171,9 +171,10 @@ def sweep(effort: Effort) -> list[Row]:
 
 
 def teacher_of(row: Row, rows: Sequence[Row]) -> Row:
-    """Find the teacher that a row is compared with: CIP of the same kind, or CIP."""
-    kind = row.name.replace("CDL", "CIP", 1)
-    return next((one for one in rows if one.name == kind), rows[0])
+    """Find what a row is compared with: CIP of the same kind, or CIP; a teacher with itself."""
+    if row.name.startswith("CIP"):
+        return row
+    return next((one for one in rows if one.name == "CIP" + row.name.removeprefix("CDL")), rows[0])
 
 
 def student(
