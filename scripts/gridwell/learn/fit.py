@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -23,6 +24,8 @@ from gridwell.learn.recipe import Recipe
 from gridwell.network.device import Policy, device, half_precision, one_thread
 from gridwell.network.unet import UNet, fold
 from gridwell.network.weights import load_network
+
+_log = logging.getLogger(__name__)
 
 Tensor = torch.Tensor
 Scores = dict[str, float]
@@ -273,6 +276,8 @@ def _take_over(network: UNet, start: UNet, image: Tensor) -> None:
         network.train()(image)
     for hook in hooks:
         hook.remove()
+    if len(hooks) < len(norms):
+        _log.warning("%d of %d layers fit and are taken over", len(hooks), len(norms))
 
 
 def _undoing(source: torch.nn.Conv2d) -> Callable[..., None]:

@@ -38,7 +38,7 @@ class FloodOptions:
     apart: float = 0.6
     prominence: float = 0.25
     peak: float = 0.25
-    least_area: int = 12
+    least_area: int = 4
 
 
 def instances(cell: Array, neighbour: Array, inside: Array, options: FloodOptions) -> Array:
