@@ -59,7 +59,8 @@ rule pretrain:
 
 
 # What is unfinished lies in work/learn, beside the outputs: Snakemake removes those of a job
-# that failed, and a training of hours goes on where it was killed.
+# that failed, and a training of hours goes on where it was killed. What is done stays there too:
+# another test set is another data set, but no reason to train again.
 rule train:
     """Train a network."""
     input:

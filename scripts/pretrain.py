@@ -27,5 +27,6 @@ if __name__ == "__main__":
             name=snakemake.wildcards.model,
             model=model,
             work=Path(snakemake.params.work),
+            code=snakemake.params.code,
             policy=snakemake.params.gpu,
         )

@@ -17,5 +17,6 @@ if __name__ == "__main__":
             picture=Path(snakemake.output.picture),
             start=Path(snakemake.input.start[0]) if snakemake.input.start else None,
             work=Path(snakemake.params.work),
+            code=snakemake.params.code,
             policy=snakemake.params.gpu,
         )

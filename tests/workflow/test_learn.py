@@ -51,7 +51,8 @@ def configure(study: Path, **models: object) -> None:
 @pytest.fixture
 def fresh(study) -> Path:
     """The study before any training; not a copy, whose images would be new files."""
-    for name in ("models", "annotations", "work/learn/second"):
+    left = ("models", "annotations", "work/learn/second", "work/learn/first/training")
+    for name in left:
         shutil.rmtree(study / name, ignore_errors=True)
     configure(study, first=FIRST, second=SECOND)
     return study
@@ -113,7 +114,8 @@ def test_killed_and_resumed_gives_the_same_bytes(fresh, run, snakemake_command, 
     run(fresh, "models/first.safetensors")
     names = ("first.safetensors", "first.curves.csv")
     whole = {name: (fresh / "models" / name).read_bytes() for name in names}
-    shutil.rmtree(fresh / "models")
+    for name in ("models", "work/learn/first/training"):
+        shutil.rmtree(fresh / name)
 
     process = subprocess.Popen(
         snakemake_command(fresh, "models/first.safetensors"),

@@ -155,6 +155,18 @@ def dataset_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def items_hash(items: Iterable[Item], levels: Levels) -> str:
+    """SHA-256 of all that can be learned from items and the brightness of their sources."""
+    digest = hashlib.sha256()
+    for item in items:
+        one = item.example
+        facts = [one.name, one.source, item.split, one.weight, levels.get(one.source)]
+        digest.update(json.dumps(facts).encode())
+        for array in (one.image, one.labels, one.classes):
+            digest.update(b"-" if array is None else f"{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
 def sides_of(folders: Iterable[Path]) -> dict[str, Split]:
     """Side of each source in data sets that were learned from before.
 

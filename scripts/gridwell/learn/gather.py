@@ -66,6 +66,7 @@ def gather_examples(
         else []
     )
     stacks = {slide: open_spots(path) for slide, path in spots.items()}
+    _check_gray(stacks, model.channels)
     taught = stacks if model.labels in ("teacher", "both") else {}
     named: dict[str, Split] = dict.fromkeys(model.validation_slides, "validation")
     named |= dict.fromkeys(model.test_slides, "test")
@@ -90,6 +91,22 @@ def gather_examples(
     chosen = model.teacher.model_copy(update={"method": teacher.method})
     plain = chosen.model_dump(mode="json") if taught else None
     write_dataset(out, items, facts=Facts(levels, [*notes, *_split_notes(items)], plain))
+
+
+def _check_gray(stacks: Mapping[str, SpotStack], channels: Sequence[str]) -> None:
+    problems = [
+        Problem(
+            "config/config.yaml",
+            f"channel {entry['channel']} of slide {slide} is a colour image",
+            "Name gray channels.",
+            column="learn",
+        )
+        for slide, stack in stacks.items()
+        for entry in stack.channels
+        if entry["channel"] in channels and entry["samples"] != 1
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _brightness(stack: SpotStack, model: LearnModel) -> list[Brightness]:

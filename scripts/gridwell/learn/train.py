@@ -17,7 +17,7 @@ from gridwell.config.learn import class_names
 from gridwell.config.models import LearnModel
 from gridwell.learn.augment import Prepared, prepare
 from gridwell.learn.curves import draw_curve
-from gridwell.learn.dataset import Item, Levels, dataset_hash, read_dataset, read_facts
+from gridwell.learn.dataset import Item, Levels, items_hash, read_dataset, read_facts
 from gridwell.learn.measure import tally_of, totals
 from gridwell.learn.predict import facts_of, levels_of, predict
 from gridwell.learn.presets import recipe_of
@@ -40,6 +40,7 @@ def train_network(
     picture: Path,
     start: Path | None,
     work: Path,
+    code: str = "",
     policy: Policy = "forbid",
 ) -> None:
     """Train a network on a data set.
@@ -54,8 +55,8 @@ def train_network(
         Files to write: the network, and its learning curve as a table and as a PNG.
     start
         Weights to go on from, or None.
-    work
-        Folder for what is unfinished, see `trained`.
+    work, code
+        Folder for what is unfinished, see `trained`, and what stands for the code that trains.
     policy
         Whether to compute on a GPU.
 
@@ -67,8 +68,9 @@ def train_network(
     items = read_dataset(data, instance=model.kind == "instance", classes=len(class_names(model)))
     facts = read_facts(data)
     recipe = recipe_of(name, model, inputs=len(items[0].example.image))
-    validation = [item for item in items if item.split == "validation"]
-    examples = prepared((item for item in items if item.split == "train"), facts.levels, recipe)
+    used = [item for item in items if item.split in ("train", "validation")]
+    validation = [item for item in used if item.split == "validation"]
+    examples = prepared((item for item in used if item.split == "train"), facts.levels, recipe)
     for note in (
         *facts.notes,
         f"{len(examples)} images to learn from, {len(validation)} for validation",
@@ -77,7 +79,7 @@ def train_network(
     kept, told = trained(
         examples,
         recipe,
-        of=dataset_hash(data),
+        of=f"{code} {items_hash(used, facts.levels)}",
         start=start,
         score=validation_score(validation, facts.levels, recipe) if validation else None,
         work=work,
@@ -87,7 +89,6 @@ def train_network(
         with whole(target) as part:
             shutil.copyfile(source, part)
     draw_curve(picture, pd.read_csv(curve))
-    shutil.rmtree(work)
 
 
 def pretrain_network(
@@ -97,6 +98,7 @@ def pretrain_network(
     name: str,
     model: LearnModel,
     work: Path,
+    code: str = "",
     policy: Policy = "forbid",
 ) -> None:
     """Train a network on simulated fields, with the recipe of the network itself.
@@ -109,18 +111,17 @@ def pretrain_network(
         File to write.
     name, model
         The network, and what the study says of it.
-    work, policy
+    work, code, policy
         As of `train_network`.
     """
     recipe = recipe_of(name, model)
     if recipe.inputs > 1:
         items = (_repeated(item, recipe.inputs) for item in items)
-    of = f"{model.pretrain_fields} {model.pretrain} {model.seed}"
+    of = f"{code} {model.pretrain_fields} {model.pretrain} {model.seed}"
     examples = prepared(items, {}, recipe)
     kept, _ = trained(examples, recipe, of=of, start=None, score=None, work=work, policy=policy)
     with whole(weights) as part:
         shutil.copyfile(kept, part)
-    shutil.rmtree(work)
 
 
 def trained(
@@ -133,10 +134,11 @@ def trained(
     work: Path,
     policy: Policy,
 ) -> tuple[Path, Path]:
-    """Train, or go on with a training that was killed.
+    """Train, go on with a training that was killed, or find it done.
 
-    What is unfinished has a name of its own for each recipe, data set and start: a training goes
-    on where it was, and one of other data begins anew.
+    What is in `work` has a name of its own for each recipe, start and examples: a training goes
+    on where it was, and one of other data begins anew. What is done stays there, so that another
+    test does not train again.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from gridwell.config.models import LearnModel
 from gridwell.learn import fit as fitting
 from gridwell.learn import train
 from gridwell.learn.correct import lay_out
-from gridwell.learn.dataset import Facts, Item, read_dataset, write_dataset
+from gridwell.learn.dataset import Facts, Item, read_dataset, read_facts, write_dataset
 from gridwell.learn.evaluate import evaluate_network
 from gridwell.learn.examples import Example
 from gridwell.learn.measure import measure_network
@@ -65,7 +65,6 @@ def run(folder: Path, data: Path, made: LearnModel, start: Path | None = None) -
         start=start,
         work=folder / "work",
     )
-    assert not (folder / "work").exists()
     return (folder / "net.safetensors").read_bytes()
 
 
@@ -121,16 +120,19 @@ def test_what_is_unfinished_is_of_one_recipe_and_data_set_only(data, tmp_path, m
     assert run(tmp_path / "out", data, model()) == run(tmp_path / "fresh", data, model())
 
 
-def test_nothing_is_trained_twice_when_only_the_drawing_failed(data, tmp_path, monkeypatch):
-    def fail(path, curve):
+def test_nothing_is_trained_twice_for_another_test_set(data, tmp_path, monkeypatch):
+    first = run(tmp_path / "out", data, model())
+    used = [item for item in read_dataset(data) if item.split != "test"]
+    write_dataset(data, used, facts=read_facts(data))
+
+    def trains(*arguments, **options):
         raise Killed
 
-    with monkeypatch.context() as patched:
-        patched.setattr(train, "draw_curve", fail)
-        with pytest.raises(Killed):
-            run(tmp_path / "out", data, model())
-    monkeypatch.setattr(fitting, "fit", fail)
-    run(tmp_path / "out", data, model())
+    monkeypatch.setattr(fitting, "fit", trains)
+    assert run(tmp_path / "out", data, model()) == first
+    write_dataset(data, used, facts=Facts({"A": [(90.0, 400.0)]}))
+    with pytest.raises(Killed):
+        run(tmp_path / "out", data, model())
 
 
 def test_fine_tuning_starts_from_weights(data, tmp_path):
@@ -149,7 +151,6 @@ def test_pretraining_takes_any_number_of_channels(tmp_path):
     out = tmp_path / "w.safetensors"
     train.pretrain_network([item, item], out, name="net", model=made, work=tmp_path / "work")
     assert CellNetwork.load(out, policy="forbid").channels == 2
-    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize("kind", ["instance", "semantic"])
