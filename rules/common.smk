@@ -101,6 +101,12 @@ def segmented(slide):
     return [channel.channel for channel in study.segmented(slide)]
 
 
+def method_of(slide, channel):
+    """How a channel of a slide is segmented."""
+    own = {one.channel: one.role for one in study.channels[slide]}
+    return study.config.segment.of(channel, own[channel])
+
+
 def channel_of(slide, role):
     """Name of the slide's channel of a role; of the first channel, where none has it."""
     own = study.channels[slide]
@@ -230,7 +236,7 @@ def get_results(wildcards):
                 f"results/{slide}/labels/{channel}.zarr",
                 f"results/{slide}/instances/{channel}.parquet",
             ]
-            files += networks_of(study.config.segment.of(channel))
+            files += networks_of(method_of(slide, channel))
         if study.config.export == "plate":
             files.append(f"results/{slide}/plate.zarr")
     both = [*rules.screen.output, *rules.report_screen.output]
@@ -314,7 +320,7 @@ LEARNED = ("network", "auto", "pixel_classifier")
 
 def get_weights(wildcards):
     """Weights of the study that segment a channel; those that come with gridwell are none."""
-    return weights_files(study.config.segment.of(wildcards.channel))
+    return weights_files(method_of(wildcards.slide, wildcards.channel))
 
 
 def weights_files(method):
@@ -325,7 +331,7 @@ def weights_files(method):
 
 def get_shipped_weights(wildcards):
     """Hash of weights that come with gridwell, where they segment a channel."""
-    method = study.config.segment.of(wildcards.channel)
+    method = method_of(wildcards.slide, wildcards.channel)
     path = weights_of(method.weights)
     given = method.method in LEARNED and not is_of_study(method.weights)
     return content_hash(path) if given and path.is_file() else None

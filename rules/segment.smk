@@ -20,6 +20,7 @@ rule segment:
     params:
         options=options("segment"),
         gpu=study.config.gpu,
+        precision=study.config.precision,
         weights=get_shipped_weights,
         code=code("segment"),
     script:

@@ -18,4 +18,5 @@ if __name__ == "__main__":
             options=SegmentOptions(**snakemake.params.options),
             threads=snakemake.threads,
             gpu=snakemake.params.gpu,
+            precision=snakemake.params.precision,
         )

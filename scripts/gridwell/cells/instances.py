@@ -19,11 +19,11 @@ import pandas as pd
 from gridwell.cells.features import measure
 from gridwell.config.files import write_parquet
 from gridwell.config.models import SegmentMethod, SegmentOptions
-from gridwell.config.weights import shipped, weights_of
+from gridwell.config.weights import weights_of
 from gridwell.images.labels import LabelWriter
 from gridwell.images.spots import SpotFrame, SpotStack, open_spots
 from gridwell.network.cells import Brightness, Maps, brightness
-from gridwell.network.device import Policy
+from gridwell.network.device import Policy, Precision
 from gridwell.segment.auto import Sample
 from gridwell.segment.conventional import segment_spot
 from gridwell.segment.learned import LearnedMethod
@@ -50,6 +50,7 @@ def segment_channel(
     options: SegmentOptions,
     threads: int,
     gpu: Policy = "allow",
+    precision: Precision = "auto",
     study: Path = Path(),
 ) -> None:
     """Segment one channel of every spot and measure what was found.
@@ -76,12 +77,16 @@ def segment_channel(
         Worker processes. The results do not depend on it.
     gpu
         Whether a network computes on a GPU.
+    precision
+        Of a network's multiplications.
     study
         The study's folder, where its own networks are.
     """
     stack = open_spots(spots_zarr)
     frame = stack.frame
-    work = _Worker.of_channel(Path(spots_zarr), channel, options, gpu=gpu, study=study)
+    work = _Worker.of_channel(
+        Path(spots_zarr), channel, options, gpu=gpu, precision=precision, study=study
+    )
     tables: list[pd.DataFrame] = []
     failed: dict[str, str] = {}
     shape = stack.shape(channel)
@@ -99,15 +104,6 @@ def segment_channel(
                 tables.append(_on_slide(table, frame, index))
         writer.note(channel=channel, failed=failed, **work.chosen)
     write_parquet(instances_out, pd.concat(tables, ignore_index=True))
-
-
-def _fits(stack: SpotStack, channel: str, method: SegmentMethod) -> bool:
-    """Whether the network that the settings name is one for the channel."""
-    default = SegmentMethod.model_fields["weights"].default
-    if method.weights != default:
-        return True
-    role = next(one["role"] for one in stack.channels if one["channel"] == channel)
-    return role == default and default in shipped()
 
 
 def _samples(stack: SpotStack, channel: str) -> list[Sample]:
@@ -160,15 +156,24 @@ class _Worker:
 
     @classmethod
     def of_channel(
-        cls, spots_zarr: Path, channel: str, options: SegmentOptions, *, gpu: Policy, study: Path
+        cls,
+        spots_zarr: Path,
+        channel: str,
+        options: SegmentOptions,
+        *,
+        gpu: Policy,
+        precision: Precision,
+        study: Path,
     ) -> _Worker:
         """Make the worker of a channel, whatever its method needs to know first."""
-        stack, method = open_spots(spots_zarr), options.of(channel)
+        stack = open_spots(spots_zarr)
+        role = next(one["role"] for one in stack.channels if one["channel"] == channel)
+        method = options.of(channel, role)
         others = measured_beside(stack, channel)
         network, levels, learned = None, None, {}
-        tried = method.method == "auto" and _fits(stack, channel, method)
-        if tried or method.method == "network":
-            network = LearnedMethod(weights_of(method.weights, study), policy=gpu)
+        if method.method in {"network", "auto"}:
+            weights = weights_of(method.weights, study)
+            network = LearnedMethod(weights, policy=gpu, precision=precision)
             levels = slide_brightness(stack, channel)
             learned["network"] = network.candidate(method, levels)
         method, chosen = settled(

@@ -95,7 +95,7 @@ def segmented(assay: Assay, channels: Iterable[Channel], config: Config) -> tupl
         channel
         for channel in channels
         if channel.role not in (Role.GRID, Role.COLOUR)
-        and config.segment.of(channel.channel).method != "none"
+        and config.segment.of(channel.channel, channel.role).method != "none"
     )
 
 

@@ -11,14 +11,14 @@ MODELS = "models"
 """Folder of a study's own networks."""
 
 
-def weights_of(said: str, study: Path = Path()) -> Path:
+def weights_of(said: str | None, study: Path = Path()) -> Path:
     """Tell where the weights are that a study names.
 
     Parameters
     ----------
     said
         ``models/<name>`` of the study, the name of a network that comes with gridwell, or a
-        file; relative paths start at the study.
+        file; relative paths start at the study. None: of nuclei.
     study
         Folder of the study.
 
@@ -27,13 +27,14 @@ def weights_of(said: str, study: Path = Path()) -> Path:
     path
         Of the file, which need not exist yet where it is a network of the study.
     """
+    said = said or "nuclei"
     file = said if said.endswith(".safetensors") else f"{said}.safetensors"
     return study / file if is_of_study(said) else resources() / "models" / file
 
 
-def is_of_study(said: str) -> bool:
+def is_of_study(said: str | None) -> bool:
     """Whether weights are a file of the study, and not ones that come with gridwell."""
-    return "/" in said or said.endswith(".safetensors")
+    return said is not None and ("/" in said or said.endswith(".safetensors"))
 
 
 def shipped() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import SegmentMethod
-from gridwell.config.weights import weights_of
+from gridwell.config.weights import is_of_study, weights_of
 from gridwell.segment.auto import Candidate, Sample, choose, conventional_candidates
 from gridwell.segment.threshold import THRESHOLDS
 
@@ -60,6 +60,16 @@ def settled(
     if method.method == "pixel_classifier":
         from gridwell.segment.pixel_classifier import load_classifier
 
+        if method.weights is None or not is_of_study(method.weights):
+            raise InputError(
+                Problem(
+                    file="config/config.yaml",
+                    column="segment weights",
+                    value=method.weights,
+                    reason="names no pixel classifier of the study",
+                    remedy="Train one (gridwell train-pixels) and name its file",
+                )
+            )
         path = weights_of(method.weights, study).absolute()
         # The light is corrected as it was for the scribbles.
         light = load_classifier(path).light

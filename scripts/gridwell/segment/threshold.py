@@ -209,7 +209,7 @@ def _classified(image: Array, method: SegmentMethod, levels: Levels, floor: Arra
     """Pixels that a trained classifier takes for objects, above the noise."""
     from gridwell.segment.pixel_classifier import load_classifier
 
-    chance = load_classifier(Path(method.weights)).chance(image, levels)
+    chance = load_classifier(Path(str(method.weights))).chance(image, levels)
     # Without a least height, objects may be darker than the background.
     inside = image > floor if method.min_snr > 0 else np.isfinite(floor)
     return np.asarray(inside & (chance > 0.5 * method.threshold))

@@ -153,3 +153,42 @@ def test_counts_of_objects(folder: Path) -> None:
         table = pd.read_parquet(paths["parquet"][channel])
         assert spots[f"n_{channel}"].sum() == len(table)
     assert spots["flags"].fillna("").tolist() == ["", "", "", "", "empty", ""]
+
+
+NETWORK = SegmentOptions(default=SegmentMethod(method="network"))
+
+
+def by_network(folder: Path, name: str, threads: int) -> tuple[np.ndarray, pd.DataFrame]:
+    out = folder / f"{name}.parquet"
+    segment_channel(
+        folder / "spots.zarr",
+        "nuclei",
+        labels_out=folder / f"{name}.zarr",
+        instances_out=out,
+        options=NETWORK,
+        threads=threads,
+        gpu="forbid",
+    )
+    return open_labels(folder / f"{name}.zarr").read(0, 6), pd.read_parquet(out)
+
+
+def test_a_network_finds_the_cells_whatever_the_number_of_processes(folder: Path) -> None:
+    labels, table = by_network(folder, "one", 1)
+    again, same = by_network(folder, "two", 2)
+    np.testing.assert_array_equal(labels, again)
+    pd.testing.assert_frame_equal(table, same)
+    truth = pd.read_parquet(folder / "truth.parquet")
+    assert abs(len(table) - len(truth)) <= 0.05 * len(truth)
+    away, _ = cKDTree(truth[["x", "y"]]).query(table[["x", "y"]])
+    assert np.median(away) < 0.6
+    assert labels[4].max() == 0  # the empty spot
+
+
+def test_behind_a_gpu_the_same_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Maps of a row of spots in one batch, floods of the row before in other processes.
+    labels, _ = by_network(folder, "one", 1)
+    monkeypatch.setattr(module.LearnedMethod, "on_gpu", True)
+    for threads in (1, 2):
+        batched, _ = by_network(folder, f"gpu{threads}", threads)
+        assert (batched != labels).mean() < 1e-3
+        assert batched.max() == labels.max()

@@ -1,0 +1,122 @@
+"""A network as the engine: the same objects however the image is shown to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gridwell.config.errors import InputError
+from gridwell.config.models import SegmentMethod
+from gridwell.config.weights import weights_of
+from gridwell.learn.metrics import match, overlap, scores, tally
+from gridwell.network.tiles import Tiling
+from gridwell.phantom.fields import field
+from gridwell.segment.image import segment_image
+from gridwell.segment.learned import LearnedMethod, sample_brightness
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+METHOD = SegmentMethod(method="network")
+
+
+@pytest.fixture(scope="module")
+def nuclei() -> LearnedMethod:
+    return LearnedMethod(weights_of("nuclei"), policy="forbid")
+
+
+def mosaic(side: int, seed: int = 0) -> np.ndarray:
+    """Many fields side by side, one large image with cells of all sizes and brightnesses."""
+    count = -(-side // 256)
+    rows = [
+        np.concatenate(
+            [_levelled(field("nuclei", seed + count * y + x).image) for x in range(count)], axis=1
+        )
+        for y in range(count)
+    ]
+    return np.concatenate(rows)[:side, :side]
+
+
+def _levelled(image: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(image, [5, 99.9])
+    return np.clip(200 + 3000 * (image - low) / max(high - low, 1), 0, 65535).astype(np.uint16)
+
+
+def same_objects(one: np.ndarray, other: np.ndarray) -> None:
+    """One to one, each pair with an IoU of at least 0.99."""
+    shared = overlap(one.astype(np.int64), other.astype(np.int64))
+    assert len(match(shared, 0.99)) == len(shared.area_true) == len(shared.area_pred)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    height=st.integers(60, 700),
+    width=st.integers(60, 700),
+    side=st.integers(29, 44),
+    batch=st.integers(1, 4),
+    seed=st.integers(0, 20),
+)
+def test_any_tiling_gives_the_same_instances(nuclei, height, width, side, batch, seed):
+    image = mosaic(768, seed)[:height, :width]
+    rows = lambda y0, y1: image[y0:y1]  # noqa: E731
+    maps = nuclei.maps([image], sample_brightness(rows, height))[0]
+    whole = nuclei.labels(maps, METHOD)
+    tiled = np.zeros(image.shape, np.uint32)
+    count = nuclei.segment_rows(
+        rows, height, width, method=METHOD, out=tiled, tiling=Tiling(16 * side, 224, batch)
+    )
+    assert count == tiled.max()
+    same_objects(whole, tiled)
+
+
+@pytest.mark.slow
+def test_a_large_field_has_no_seams(nuclei):
+    image = mosaic(4096)
+    rows = lambda y0, y1: image[y0:y1]  # noqa: E731
+    whole = nuclei.labels(nuclei.maps([image], sample_brightness(rows, 4096))[0], METHOD)
+    tiled = segment_image(rows, 4096, 4096, METHOD, gpu="forbid")
+    assert whole.max() > 5000
+    same_objects(whole, tiled)
+
+
+def test_nuclei_are_found_and_nothing_in_an_empty_field(nuclei):
+    counts = []
+    for seed in range(40):
+        drawn = field("nuclei", seed)
+        if drawn.labels.max() and 8 < np.sqrt(np.bincount(drawn.labels.ravel())[1:].mean()) < 40:
+            found = nuclei.labels(nuclei.maps([drawn.image])[0], METHOD)
+            counts.append(tally(overlap(drawn.labels, found.astype(np.int64))))
+    assert len(counts) > 10
+    assert scores(np.sum(counts, 0))["ap_50"] > 0.4
+    noise = np.random.default_rng(0).normal(400, 12, (300, 300)).astype(np.uint16)
+    assert nuclei.labels(nuclei.maps([noise])[0], METHOD).max() == 0
+
+
+def test_sizes_outlines_and_the_threshold_are_obeyed(nuclei):
+    image = mosaic(512, 7)
+    maps = nuclei.maps([image])[0]
+    every = nuclei.labels(maps, METHOD)
+    area = np.bincount(every.ravel())[1:]
+    cut = float(np.sqrt(4 / np.pi * np.median(area)))
+    large = nuclei.labels(maps, METHOD.model_copy(update={"min_diameter": cut}))
+    assert large.max() == (area >= np.pi / 4 * cut**2).sum()
+    mask = np.zeros(image.shape, bool)
+    mask[:, :256] = True
+    left = nuclei.labels(maps, METHOD, mask)
+    assert 0 < left.max() < every.max()
+    assert np.unique(left[:, 330:]).tolist() == [0]
+    strict = nuclei.labels(maps, METHOD.model_copy(update={"threshold": 1.8}))
+    assert 0 < (strict > 0).sum() < (every > 0).sum()
+
+
+def test_a_gpu_that_is_required_and_absent_is_said():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is there")
+    method = LearnedMethod(weights_of("nuclei"), policy="require")
+    with pytest.raises(InputError, match="a GPU is required"):
+        method.maps([np.zeros((64, 64), np.uint16)])
+
+
+def test_weights_of_another_kind_are_refused():
+    with pytest.raises(InputError, match="not the weights of a network of cells"):
+        LearnedMethod(weights_of("grid-elements"))
