@@ -261,8 +261,7 @@ def measure_fields(weights: Path, fields: Sequence[Example]) -> pd.DataFrame:
 _CARD = """\
 # {name}
 
-{about}
-Written by `scripts/train_cells.py`; do not edit.
+{about} Written by `scripts/train_cells.py`; do not edit.
 
 - file: `{name}.safetensors`, {size:.2f} MB, half precision, {count:.2f} million parameters
 - sha256: `{hash}`
@@ -280,11 +279,12 @@ one gray channel, bright objects on a dark background, 8 to 60 pixels across.
 {data}
 {steps} batches of {batch} crops of {crop} pixels, AdamW, cosine from {rate:g}, running mean of the
 weights, seed {seed}{start}. Crops are turned, mirrored, scaled by {low:g} to {high:g}, bent, and
-changed in gain, offset, response, background, focus and noise.{finish}
-{note}
+changed in gain, offset, response, background, focus and noise.{finish}{note}
+
 ## How good it is
 
 {how}
+
 {table}
 
 ## Limits
@@ -330,7 +330,7 @@ def shipped_card(
         count=count,
         hash=hashlib.sha256(content).hexdigest(),
         widths="-".join(map(str, recipe.widths)),
-        data=textwrap.fill(data + ".", 100),
+        data=data + ".",
         steps=recipe.steps,
         batch=recipe.batch,
         crop=recipe.crop,
@@ -340,15 +340,18 @@ def shipped_card(
         low=recipe.augmentation.scale[0],
         high=recipe.augmentation.scale[1],
         finish=finish,
-        note=f"\n{note}\n" if note else "",
+        note=f"\n\n{note}" if note else "",
         how="On fields that the network never saw, in the sizes that the camera gave them (scores: "
         "docs/evaluate.md).",
         table=_markdown(shown.round(3)),
     )
-    return "\n".join(
-        line if line[:1] in {"#", "|", "-"} else textwrap.fill(line, 100)
-        for line in text.split("\n")
-    )
+    return wrapped(text)
+
+
+def wrapped(text: str) -> str:
+    """Break the lines of the paragraphs of Markdown anew; headings, lists and tables stay."""
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(p if p[0] in "#-|" else textwrap.fill(p, 100) for p in paragraphs) + "\n"
 
 
 def _markdown(table: pd.DataFrame) -> str:
