@@ -9,10 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs study report train-grid clean
+.PHONY: help demo test lint format docs study report train-grid train-cells clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -73,6 +73,9 @@ report: $(VENV)/.dev  ## Snakemake's own report of the demo's run
 train-grid: $(VENV)/.run  ## train the network that finds elements anew (about an hour)
 	$(BIN)/python scripts/train_grid.py \
 	  $(if $(GRIDWELL_SHARED),--real "$(GRIDWELL_SHARED)/data/grids")
+
+train-cells: $(VENV)/.run  ## train the networks that find cells anew (about an hour; needs GRIDWELL_SHARED)
+	$(BIN)/python scripts/train_cells.py --data "$(GRIDWELL_SHARED)/data/cells/dsb2018"
 
 clean:  ## remove the demo and caches, keep the environment
 	@test ! -d demo || chmod -R u+w demo
