@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from gridwell.config.draft import CHANNELS, SLIDES, Draft
 from gridwell.config.explain import suggest
-from gridwell.config.models import MODEL_PATTERN, Config, LearnModel
+from gridwell.config.models import MODEL_PATTERN, Config, LearnModel, SegmentMethod
 from gridwell.config.weights import MODELS, own_model, shipped
 
 ANNOTATIONS = "annotations"
@@ -55,6 +55,9 @@ def _check_origin(told: _Told, model: LearnModel) -> None:
     if model.labels != "corrected" and model.teacher.method == "none":
         remedy = "Choose a method that finds objects."
         told.wrong(("teacher", "method"), "teaches nothing", remedy, "none")
+    if model.labels != "corrected" and _lacks_weights(model.teacher):
+        remedy = "Name them, as weights: models/<name>, or nuclei."
+        told.wrong(("teacher", "weights"), "is missing", remedy, None)
     known = list(dict.fromkeys(channel.channel for _, channel in told.draft.channels.items))
     if not told.draft.channels.readable or told.draft.lines_with_problems(CHANNELS):
         return
@@ -62,6 +65,10 @@ def _check_origin(told: _Told, model: LearnModel) -> None:
         if channel not in known:
             remedy = suggest(channel, known, "channels")
             told.wrong(("channels",), f"is no channel of {CHANNELS}", remedy, channel)
+
+
+def _lacks_weights(method: SegmentMethod) -> bool:
+    return method.method in ("network", "pixel_classifier") and method.weights is None
 
 
 def _check_classes(told: _Told, model: LearnModel) -> None:

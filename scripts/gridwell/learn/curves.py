@@ -40,7 +40,7 @@ def draw_curve(path: Path, curve: pd.DataFrame) -> None:
             label = f"{name} (validation)"
             lines += right.plot(curve["step"], curve[name], color=colour, marker=".", label=label)
         right.set(ylabel="score", ylim=(0, 1))
-        best = curve["step"][curve[scores[0]].idxmax()]
+        best = curve["step"].iloc[int(curve[scores[0]].argmax())]
         lines.append(left.axvline(best, color="#999999", linestyle=":", label="kept"))
     left.legend(handles=lines, loc="center right", fontsize=8)
     with whole(path) as part:

@@ -16,7 +16,7 @@ from gridwell.learn.examples import Example
 from gridwell.learn.metrics import interval, overlap, scores, tally
 from gridwell.learn.predict import levels_of, predict
 from gridwell.learn.teach import classes_of, teach
-from gridwell.network.cells import CellNetwork
+from gridwell.network.cells import Brightness, CellNetwork
 
 Array = npt.NDArray[np.float64]
 
@@ -117,7 +117,7 @@ def measure_network(
 def _by_teacher(
     example: Example, teacher: SegmentMethod, levels: Levels, classes: Sequence[str]
 ) -> npt.NDArray[np.int32]:
-    known = levels_of(example, levels) or [None] * len(example.image)
+    known: Sequence[Brightness | None] = levels_of(example, levels) or [None] * len(example.image)
     labels = [
         teach(channel, teacher, level=level)
         for channel, level in zip(example.image, known, strict=True)

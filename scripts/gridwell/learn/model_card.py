@@ -185,7 +185,7 @@ def _curve(name: str, curve: pd.DataFrame) -> list[str]:
     ]
     scores = [column for column in curve.columns if column not in ("step", "loss")]
     if scores:
-        best = curve.loc[curve[scores[0]].idxmax()]
+        best = curve.iloc[int(curve[scores[0]].argmax())]
         words = ", ".join(f"{_SCORE_WORDS[score]} {best[score]:.3f}" for score in scores)
         parts.append(f"Kept is the state after {best['step']:.0f} batches: {words} on validation.")
     return parts

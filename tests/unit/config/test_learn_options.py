@@ -47,6 +47,10 @@ def test_a_teacher_is_conventional_whatever_segmentation_is(root):
             "names slides of validation_slides",
         ),
         ({"channels": ["hoechst"], "teacher": {"method": "none"}}, "teaches nothing"),
+        (
+            {"channels": ["hoechst"], "teacher": {"method": "network"}},
+            "teacher.weights: is missing",
+        ),
         ({"channels": ["hoechst"], "folder": "x"}, "does not go with labels: teacher"),
         ({"labels": "folder"}, "learn.net.folder: is missing"),
         ({"labels": "folder", "folder": "x", "channels": ["hoechst"]}, "learn.net.channels: does"),
