@@ -6,10 +6,11 @@ CIP are the labels that conventional image processing gives, with the published 
 error (`gridwell.phantom.autophagy.teacher`); CDL is a network that learned from nothing else, from
 images other than those it is measured on; MDL one that learned from exact labels, of a few images
 or of all. "4 exact to weigh" also knows the exact labels of four more images, by which its classes
-are weighed. Rows "by ratio" have a real conventional method as their teacher: spots by a top-hat,
-classes by the ratio of the channels. "published" is the recipe of the published study, which had
-4000 images and 15000 batches. `--sweep` trains on teachers whose errors are chance alone, and
-systematic throughout, as the gain depends on that.
+are weighed; "then 4 exact" goes on learning from these, as from corrected ones. Rows "by ratio"
+have a real conventional method as their teacher: spots by a top-hat, classes by the ratio of the
+channels. "published" is the recipe of the published study, which had 4000 images and 15000 batches.
+`--sweep` trains on teachers whose errors are chance alone, and systematic throughout, as the gain
+depends on that.
 
 Intervals are of the bootstrap over images, paired where they are of a difference. Prints a table,
 writes it with every number as JSON, and a plot. Ends with an error if the gain over the teacher is
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +52,7 @@ from gridwell.learn.presets import PRESETS  # noqa: E402
 from gridwell.learn.recipe import Recipe  # noqa: E402
 from gridwell.network.cells import CellNetwork  # noqa: E402
 from gridwell.network.unet import UNet  # noqa: E402
+from gridwell.network.weights import save_network  # noqa: E402
 from gridwell.phantom.autophagy import (  # noqa: E402
     CLASSES,
     Autophagy,
@@ -112,10 +114,10 @@ def main() -> int:
     facts = {"effort": vars(effort), "published": PUBLISHED, "rows": table}
     write_json(options.out / f"{name}.json", facts)
     plot(table, options.out / f"{name}.png")
-    gain = max(line["gain"] for line in table if line["method"].endswith("to weigh"))
+    few = max(line["gain"] for line in table if line["method"] == "CDL, then 4 exact")
     plain = max(line["gain"] for line in table if line["method"] == "CDL")
     print(
-        f"\nCDL - CIP: {plain:+.1f} points of mean IoU, {gain:+.1f} with 4 exact images to weigh; "
+        f"\nCDL - CIP: {plain:+.1f} points of mean IoU, {few:+.1f} after 4 exact images; "
         f"the bar is {BAR:+.0f}. {time.process_time() - started:.0f} CPU seconds."
     )
     return int(plain < BAR)
@@ -146,7 +148,7 @@ def measure(effort: Effort, seeds: Sequence[int]) -> list[Row]:
     most = max(effort.weak)
     rows = [Row("CIP", 0, judged(teacher, effort))]
     for count in effort.weak:
-        rows += student("CDL", teacher, count, effort, seeds, choose=count == most)
+        rows += student("CDL", teacher, count, effort, seeds, more=count == most)
     if effort.more:
         rows += student("CDL, published", teacher, 96, effort, seeds[:1], published=True)
         rows.append(Row("CIP, by ratio", 0, judged(by_ratio, effort)))
@@ -185,14 +187,14 @@ def student(
     seeds: Sequence[int],
     *,
     published: bool = False,
-    choose: bool = False,
+    more: bool = False,
 ) -> list[Row]:
     """Train on labels of a judge, and measure on exact ones."""
     examples = [
         prepare(example(truth, judge(truth, seed), str(seed)), instance=False)
         for seed, truth in enumerate(images(0, count))
     ]
-    plain, chosen, seconds, curve = 0.0, 0.0, 0.0, []
+    plain, chosen, corrected, seconds, curve = 0.0, 0.0, 0.0, 0.0, []
     for seed in seeds:
         started = time.process_time()
         recipe = recipe_of(effort, published, seed)
@@ -200,13 +202,28 @@ def student(
         seconds += time.process_time() - started
         curve += table.to_dict("records")
         plain = plain + scored(network, np.ones(3), effort)
-        if choose:
+        if more:
             chosen = chosen + scored(network, weights(network), effort)
+            corrected = corrected + scored(go_on(network, recipe), np.ones(3), effort)
         print(f"{name}, {count} images: {seconds:.0f} s", file=sys.stderr, flush=True)
     rows = [Row(name, count, plain, seconds, curve)]
-    if choose:
+    if more:
         rows.append(Row(f"{name}, 4 exact to weigh", count, chosen))
+        rows.append(Row(f"{name}, then 4 exact", count, corrected))
     return rows
+
+
+def go_on(network: UNet, recipe: Recipe) -> UNet:
+    """Train further on four exact images, briefly and gently."""
+    examples = [
+        prepare(example(truth, truth.classes, str(seed)), instance=False)
+        for seed, truth in enumerate(images(FIRST_EXACT, 4))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder) / "student.safetensors"
+        save_network(start, network)
+        gentle = replace(recipe, steps=recipe.steps // 5, rate=recipe.rate / 3)
+        return fit(examples, gentle, start=start, policy="forbid")[0]
 
 
 def example(truth: Autophagy, classes: Labels, name: str) -> Example:
