@@ -182,7 +182,8 @@ def _with_others(
 def _reason(method: str, score: dict[str, float], *, images: int, truth: bool) -> str:
     rest = {name: value for name, value in score.items() if name != method}
     what = "agrees best with the corrected labels" if truth else "agrees best with the others"
-    text = f"{method} {what}: {score[method]:.2f} on {images} images"
+    where = "1 image" if images == 1 else f"{images} images"
+    text = f"{method} {what}: {score[method]:.2f} on {where}"
     if not rest:
         return text
     next_best = max(rest, key=lambda name: rest[name])

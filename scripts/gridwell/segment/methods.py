@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ from gridwell.config.models import SegmentMethod
 from gridwell.config.weights import is_of_study, weights_of
 from gridwell.segment.auto import Candidate, Sample, choose, conventional_candidates
 from gridwell.segment.threshold import THRESHOLDS
-
-_log = logging.getLogger(__name__)
 
 
 def is_conventional(method: SegmentMethod) -> bool:
@@ -55,7 +52,7 @@ def settled(
     """
     if method.method == "auto":
         choice = choose(samples(), {**(learned or {}), **conventional_candidates(method)})
-        _log.info("%s\n%s", choice.reason, choice.table())
+        print(f"method: {choice.reason}\n{choice.table()}", flush=True)
         return method.model_copy(update={"method": choice.method}), {"auto": choice.facts()}
     if method.method == "pixel_classifier":
         from gridwell.segment.pixel_classifier import load_classifier

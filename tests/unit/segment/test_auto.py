@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -74,14 +73,13 @@ def test_samples_without_objects_tell_nothing() -> None:
     assert "no method finds an object" in choice.reason
 
 
-def test_settings_with_auto_get_a_method(caplog: pytest.LogCaptureFixture) -> None:
+def test_settings_with_auto_get_a_method(capsys: pytest.CaptureFixture[str]) -> None:
     method = SegmentMethod(method="auto", sigma=1.5)
-    with caplog.at_level(logging.INFO):
-        got, facts = settled(method, lambda: [Sample(scene(DISCS))])
+    got, facts = settled(method, lambda: [Sample(scene(DISCS))])
     assert got.method in conventional_candidates(method)
     assert got.sigma == 1.5
     assert facts["auto"]["method"] == got.method
-    assert "stability" in caplog.text
+    assert "stability" in capsys.readouterr().out
     assert settled(got, list) == (got, {})
 
 
