@@ -68,4 +68,5 @@ def _imported(path: Path, root: Path) -> list[Path]:
 
 
 def _is_asset(path: Path) -> bool:
-    return path.is_file() and path.suffix not in {".py", ".pyc"}
+    # Caches are made by running the code, those of numba too.
+    return path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts

@@ -43,6 +43,10 @@ def test_stays_when_another_room_or_a_time_changes(scripts):
     before = code_hash(scripts / "rule.py")
     (scripts / "gridwell/other/far.py").write_text("VALUE = 3\n")
     (scripts / "rule.py").touch()
+    cache = scripts / "gridwell/high/__pycache__"
+    cache.mkdir()
+    for name in ("use.cpython-311.pyc", "use.flood-1.py311.nbi", "use.flood-1.py311.1.nbc"):
+        (cache / name).write_bytes(b"made by running the code")
     assert code_hash(scripts / "rule.py") == before
 
 
