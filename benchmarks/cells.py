@@ -131,7 +131,7 @@ class Bench:
 
         begun = time.process_time()
         rate = 3e-3 if start is None else 1e-3
-        recipe = Recipe(widths=(32, 64, 96, 128), steps=steps, rate=rate, every=max(1, steps // 4))
+        recipe = Recipe(steps=steps, rate=rate, every=max(1, steps // 4))
         network, curve = fit(prepared_fields(examples), recipe, start=start)
         self.seconds[row] = time.process_time() - begun
         self.curves[row] = curve

@@ -182,7 +182,7 @@ class SegmentMethod(Options):
         # together and mean over images: local 0.752 and 0.785, otsu 0.734 and 0.778, top_hat 0.735
         # and 0.777, difference_of_gaussians 0.703 and 0.754. auto lies between them and does not
         # beat local (docs/segmentation.md).
-        default="local",
+        default="network",
         description="What finds the objects. Thresholds: local (follows objects and background), "
         "otsu (one per spot), percentile (the brightest part of a spot), top_hat and "
         "difference_of_gaussians (what is brighter than its surroundings of an object's size). "

@@ -41,6 +41,7 @@ def fit(
     shares: Sequence[float] | None = None,
     start: Path | None = None,
     score: Score | None = None,
+    choose: bool = True,
     report: Report | None = None,
     checkpoint: Path | None = None,
     policy: Policy = "forbid",
@@ -60,7 +61,9 @@ def fit(
     start
         Weights to go on from; tensors of another shape are left new.
     score
-        Measures a network on validation images; the best one is kept. None: the last is.
+        Measures a network on validation images.
+    choose
+        Keep the state with the best first score; else, and without `score`, the last.
     report
         Told each line of the learning curve.
     checkpoint
@@ -85,7 +88,7 @@ def fit(
         if checkpoint is not None and checkpoint.is_file():
             run.restore(checkpoint)
         while not run.finished:
-            line = run.advance(score)
+            line = run.advance(score, choose)
             if report:
                 report(line)
             if checkpoint is not None:
@@ -130,7 +133,7 @@ class _Run:
         stopped = 0 < self.recipe.patience <= self.since
         return self.step >= self.total or stopped
 
-    def advance(self, score: Score | None) -> dict[str, float]:
+    def advance(self, score: Score | None, choose: bool) -> dict[str, float]:
         """Train until the next validation."""
         until = min(self.total, self.step + self.recipe.every)
         losses = []
@@ -142,8 +145,8 @@ class _Run:
             scores = score(fold(self._current()).to("cpu"))
             line |= scores
             first = next(iter(scores.values()))
-            self.since += 1
-            if first > self.best_score:
+            self.since += choose
+            if choose and first > self.best_score:
                 self.best_score, self.since = first, 0
                 self.best = deepcopy(self._current().state_dict())
         self.curve.append(line)

@@ -41,6 +41,10 @@ class Recipe:
         How crops are changed.
     patience
         Stop after so many validations without a better one; 0: never.
+    trust
+        Where a teacher alone drew the labels, and no person those of the validation, nothing tells
+        when a network begins to learn its teacher's errors: only this share of the batches is
+        learned, and the last state is kept, not the one that the teacher likes best.
     every
         Batches between two validations.
     seed
@@ -64,6 +68,7 @@ class Recipe:
     entropy: float = 1.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     patience: int = 0
+    trust: float = 0.5
     every: int = 500
     seed: int = 0
 

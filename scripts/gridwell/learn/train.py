@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -76,12 +77,17 @@ def train_network(
         f"{len(examples)} images to learn from, {len(validation)} for validation",
     ):
         print(note, flush=True)
+    doubted = all(item.kind == "weak" for item in used)
+    if doubted:
+        recipe = replace(recipe, steps=math.ceil(recipe.trust * recipe.total(len(examples))))
+        print(f"no label is a person's: {recipe.steps} batches, and the last state is kept")
     kept, told = trained(
         examples,
         recipe,
         of=f"{code} {items_hash(used, facts.levels)}",
         start=start,
         score=validation_score(validation, facts.levels, recipe) if validation else None,
+        choose=not doubted,
         work=work,
         policy=policy,
     )
@@ -131,6 +137,7 @@ def trained(
     of: str,
     start: Path | None,
     score: Score | None,
+    choose: bool = True,
     work: Path,
     policy: Policy,
 ) -> tuple[Path, Path]:
@@ -142,7 +149,7 @@ def trained(
 
     Parameters
     ----------
-    examples, recipe, start, score, policy
+    examples, recipe, start, score, choose, policy
         As of `gridwell.learn.fit.fit`.
     of
         What the examples are, in a word that is another for others.
@@ -169,6 +176,7 @@ def trained(
         recipe,
         start=start,
         score=score,
+        choose=choose,
         report=_report,
         checkpoint=work / f"{key}.checkpoint",
         policy=policy,

@@ -28,7 +28,9 @@ def segment(folder: Path, channel: str = "nuclei", threads: int = 1, name: str =
         channel,
         labels_out=folder / f"{channel}{name}.zarr",
         instances_out=out,
-        options=SegmentOptions(channels={"dead": SegmentMethod(method="none")}),
+        options=SegmentOptions(
+            default=SegmentMethod(method="local"), channels={"dead": SegmentMethod(method="none")}
+        ),
         threads=threads,
     )
     return out

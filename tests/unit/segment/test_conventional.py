@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import linear_sum_assignment
 
-METHOD = SegmentMethod()
+local = partial(SegmentMethod, method="local")
+METHOD = local()
 
 
 def scene(
@@ -55,7 +57,7 @@ DISCS = [(30, 30, 5, 500), (80, 40, 8, 300), (120, 120, 6, 900), (40, 110, 4.5, 
 
 @pytest.mark.parametrize("method", ["local", "otsu"])
 def test_discs_are_found_with_their_places_and_areas(method: str) -> None:
-    labels = segment_spot(scene(DISCS), SegmentMethod(method=method))
+    labels = segment_spot(scene(DISCS), local(method=method))
     assert labels.dtype == np.uint32
     assert labels.max() == len(DISCS)
     found = centres(labels)
@@ -71,7 +73,7 @@ def test_discs_are_found_with_their_places_and_areas(method: str) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_spots_without_cells_stay_empty(method: str, seed: int) -> None:
     image = scene([], seed=seed, size=220, slope=150)
-    assert segment_spot(image, SegmentMethod(method=method)).max() == 0
+    assert segment_spot(image, local(method=method)).max() == 0
 
 
 def test_flat_images_stay_empty() -> None:
@@ -104,7 +106,7 @@ def test_brightness_and_black_level_do_not_matter(offset: int, gain: int) -> Non
 def test_touching_discs_are_split_and_long_ones_are_not() -> None:
     pair = [(60, 80, 6, 500), (72, 80, 6, 500)]
     assert segment_spot(scene(pair), METHOD).max() == 2
-    assert segment_spot(scene(pair), SegmentMethod(split="none")).max() == 1
+    assert segment_spot(scene(pair), local(split="none")).max() == 1
     ellipse = np.zeros((160, 160), np.float32)
     cv2.ellipse(ellipse, (80, 80), (22, 9), 30, 0, 360, 600, -1)
     noise = np.random.default_rng(1).normal(0, 8, ellipse.shape)
@@ -122,8 +124,8 @@ def test_a_faint_object_beside_a_bright_one_keeps_its_size() -> None:
 def test_sizes_are_limits() -> None:
     image = scene([(40, 40, 3, 600), (100, 100, 12, 600)])
     assert segment_spot(image, METHOD).max() == 2
-    assert segment_spot(image, SegmentMethod(min_diameter=10)).max() == 1
-    assert segment_spot(image, SegmentMethod(max_diameter=10)).max() == 1
+    assert segment_spot(image, local(min_diameter=10)).max() == 1
+    assert segment_spot(image, local(max_diameter=10)).max() == 1
 
 
 def test_only_objects_with_their_centre_in_the_mask_are_kept_whole() -> None:
@@ -148,7 +150,7 @@ def test_pixels_off_the_slide_are_no_objects_and_no_background() -> None:
 def test_holes_are_filled_and_gaps_between_cells_are_not() -> None:
     ring = scene([(80, 80, 9, 600)])
     ring[79:82, 79:82] = 230
-    labels = segment_spot(ring, SegmentMethod(sigma=0))
+    labels = segment_spot(ring, local(sigma=0))
     assert labels.max() == 1
     assert (labels[79:82, 79:82] == 1).all()
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
@@ -157,7 +159,7 @@ def test_holes_are_filled_and_gaps_between_cells_are_not() -> None:
 
 
 def test_none_finds_nothing() -> None:
-    assert segment_spot(scene(DISCS), SegmentMethod(method="none")).max() == 0
+    assert segment_spot(scene(DISCS), local(method="none")).max() == 0
 
 
 def test_every_name_of_the_options_has_its_function_and_no_other() -> None:
@@ -167,7 +169,7 @@ def test_every_name_of_the_options_has_its_function_and_no_other() -> None:
     assert set(get_args(fields["illumination"].annotation)) - {"none"} == set(LIGHTS)
     assert set(get_args(fields["split"].annotation)) - {"none"} == set(SPLITS)
     with pytest.raises(ValidationError, match="'difference_of_gaussians'"):
-        SegmentMethod(method="watershed")
+        local(method="watershed")
 
 
 @pytest.mark.parametrize("method", ["percentile", "top_hat", "difference_of_gaussians"])
@@ -175,7 +177,7 @@ def test_every_name_of_the_options_has_its_function_and_no_other() -> None:
 def test_each_threshold_finds_the_discs_in_each_light(method: str, light: str) -> None:
     options = {"method": method, "illumination": light, "percentile": 97, "diameter": 12}
     slope = 0.0 if light == "none" else 60.0
-    labels = segment_spot(scene(DISCS, slope=slope), SegmentMethod(**options))
+    labels = segment_spot(scene(DISCS, slope=slope), local(**options))
     assert labels.max() == len(DISCS)
     for x, y, _, _ in DISCS:
         assert np.hypot(*(centres(labels) - (x, y)).T).min() < 1
@@ -185,12 +187,12 @@ def test_each_threshold_finds_the_discs_in_each_light(method: str, light: str) -
 @pytest.mark.parametrize("seed", range(3))
 def test_new_methods_leave_empty_spots_empty(method: str, seed: int) -> None:
     image = scene([], seed=seed, size=220, slope=150)
-    assert segment_spot(image, SegmentMethod(method=method)).max() == 0
+    assert segment_spot(image, local(method=method)).max() == 0
 
 
 def test_a_larger_percentile_finds_less() -> None:
     areas = [
-        (segment_spot(scene(DISCS), SegmentMethod(method="percentile", percentile=p)) > 0).sum()
+        (segment_spot(scene(DISCS), local(method="percentile", percentile=p)) > 0).sum()
         for p in (97, 98, 99)
     ]
     assert areas[0] > areas[1] > areas[2] > 0
@@ -203,7 +205,7 @@ def test_a_flat_field_gives_objects_in_dark_corners_their_brightness() -> None:
     mask = np.ones(image.shape, bool)
     ratio = {}
     for light in ("opening", "flat_field"):
-        flat, _ = correct_light(image, SegmentMethod(illumination=light), mask)
+        flat, _ = correct_light(image, local(illumination=light), mask)
         ratio[light] = flat[128:133, 128:133].mean() / flat[28:33, 28:33].mean()
     assert ratio["opening"] < 0.5
     assert ratio["flat_field"] == pytest.approx(1, abs=0.15)
@@ -213,7 +215,7 @@ def test_a_background_with_a_step_is_no_object() -> None:
     places = [(40, 40, 6, 600), (40, 110, 6, 600), (130, 80, 6, 600)]
     image = scene(places, slope=0)
     image[:, 85:] += 300
-    labels = segment_spot(image, SegmentMethod(illumination="top_hat", method="otsu"))
+    labels = segment_spot(image, local(illumination="top_hat", method="otsu"))
     found = [labels[y, x] for x, y, _, _ in places]
     assert 0 not in found
     assert len(set(found)) == 3
@@ -241,7 +243,7 @@ def test_deconvolution_deepens_what_the_blur_joined() -> None:
     image = np.rint(image + rng.normal(0, 2, image.shape)).astype(np.uint16)
     depth = {}
     for psf in (0.0, 2.5):
-        options = SegmentMethod(psf=psf, iterations=30, sigma=0.5)
+        options = local(psf=psf, iterations=30, sigma=0.5)
         flat, _ = correct_light(image, options, np.ones(image.shape, bool))
         depth[psf] = 1 - flat[80, 74:76].min() / flat[80, 68:82].max()
     assert depth[0.0] < 0.2
@@ -251,7 +253,7 @@ def test_deconvolution_deepens_what_the_blur_joined() -> None:
 @pytest.mark.parametrize("split", ["both", "distance", "intensity"])
 def test_each_way_of_splitting_parts_two_discs(split: str) -> None:
     pair = cv2.GaussianBlur(scene([(60, 80, 7, 500), (74, 80, 7, 500)]), (0, 0), 2)
-    assert segment_spot(pair, SegmentMethod(split=split, seed_distance=7)).max() == 2
+    assert segment_spot(pair, local(split=split, seed_distance=7)).max() == 2
 
 
 @settings(max_examples=8, deadline=None)
@@ -274,14 +276,12 @@ def test_the_dark_rim_of_a_well_is_no_object(method: str) -> None:
     rng = np.random.default_rng(4)
     away = np.hypot(*(np.indices((300, 300)) - 150.0))
     well = 80 + 320 / (1 + np.exp((away - 125) / 5))
-    assert (
-        segment_spot(rng.poisson(well).astype(np.uint16), SegmentMethod(method=method)).max() == 0
-    )
+    assert segment_spot(rng.poisson(well).astype(np.uint16), local(method=method)).max() == 0
     places = [(150 + 80 * np.cos(a), 150 + 80 * np.sin(a)) for a in range(6)]
     for x, y in places:
         cv2.circle(well, (round(x), round(y)), 7, 900, -1)
     image = rng.poisson(cv2.GaussianBlur(well, (0, 0), 1)).astype(np.uint16)
-    assert segment_spot(image, SegmentMethod(method=method)).max() == len(places)
+    assert segment_spot(image, local(method=method)).max() == len(places)
 
 
 def average_precision(truth: np.ndarray, found: np.ndarray) -> tuple[int, int, int]:
@@ -306,7 +306,7 @@ def test_real_nuclei_with_drawn_outlines(shared: Path) -> None:
         truth = cv2.imread(str(folder / "masks" / path.name), cv2.IMREAD_UNCHANGED)
         # As a user would set it who knows how large the nuclei are.
         size = float(np.sqrt(4 / np.pi * np.median(np.bincount(truth.ravel())[1:])))
-        method = SegmentMethod(
+        method = local(
             background=round(3 * size),
             min_diameter=0.4 * size,
             max_diameter=4 * size,
@@ -321,7 +321,7 @@ def test_real_nuclei_with_drawn_outlines(shared: Path) -> None:
 def test_wells_of_a_real_plate(shared: Path) -> None:
     import tifffile
 
-    method = SegmentMethod(min_diameter=8, max_diameter=60, seed_distance=8)
+    method = local(min_diameter=8, max_diameter=60, seed_distance=8)
     for path in sorted(shared.glob("cells/bbbc013_plate/Channel2-*.tif"))[::16]:
         labels = segment_spot(tifffile.imread(path), method)
         assert 120 < labels.max() < 340

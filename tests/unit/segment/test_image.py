@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,8 @@ from gridwell.segment.threshold import THRESHOLDS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-METHOD = SegmentMethod(background=18, max_diameter=30)
+local = partial(SegmentMethod, method="local")
+METHOD = local(background=18, max_diameter=30)
 
 
 def cells(
@@ -53,7 +55,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     image = cells(200, 9, count=25)
     drawn = np.where(image > 450, 2, np.where(image < 260, 1, 0))
     path = tmp_path_factory.mktemp("models") / "cells.safetensors"
-    save_classifier(path, train_pixels([image], [drawn], SegmentMethod(**SMALL)))
+    save_classifier(path, train_pixels([image], [drawn], local(**SMALL)))
     return path
 
 
@@ -77,7 +79,7 @@ def test_tiles_leave_no_seams(
     seed: int,
     kind: str,
 ) -> None:
-    method = SegmentMethod(
+    method = local(
         **SMALL,
         method=threshold,
         split=split,
@@ -99,7 +101,7 @@ def test_crowds_and_slabs_leave_no_seams() -> None:
     image = cells(500, 5, count=3500, radii=(2, 6)).astype(np.int64)
     image[100:380, 200:420] += 900
     image[430:, :150] = 4000
-    method = SegmentMethod(**SMALL)
+    method = local(**SMALL)
     whole = labelled(np.minimum(image, 4000).astype(np.uint16), method)
     tiled = labelled(np.minimum(image, 4000).astype(np.uint16), method, core=100, at_once=0)
     assert whole.max() > 300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,8 @@ from safetensors.numpy import load_file, save_file
 
 from tests.unit.segment.test_conventional import DISCS, centres, scene
 
-METHOD = SegmentMethod()
+local = partial(SegmentMethod, method="local")
+METHOD = local()
 
 
 def scribbles() -> np.ndarray:
@@ -52,7 +54,7 @@ def weights(classifier: PixelClassifier, tmp_path_factory: pytest.TempPathFactor
 
 
 def use(weights: Path, **options: object) -> SegmentMethod:
-    method = SegmentMethod(method="pixel_classifier", weights=str(weights), **options)
+    method = local(method="pixel_classifier", weights=str(weights), **options)
     return settled(method, list)[0]
 
 
@@ -162,7 +164,7 @@ def test_scribbles_of_people(shared: Path) -> None:
     paths = sorted((folder / "images").glob("*.tif"))
     images = [tifffile.imread(path) for path in paths]
     drawn = [tifffile.imread(folder / "masks" / path.name).astype(np.uint8) for path in paths]
-    method = SegmentMethod(min_diameter=6, seed_distance=7, background=40)
+    method = local(min_diameter=6, seed_distance=7, background=40)
     right = []
     for at in range(4):
         # Learned from the three other fields, a few hundred pixels each.
