@@ -19,7 +19,7 @@ from tests.workflow.test_run import add_slide, jobs_of_dry_run, slide_of
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 
-RECIPE = {"steps": 40, "every": 10, "widths": [4, 4, 4, 4], "batch": 2, "crop": 64}
+RECIPE = {"steps": 40, "every": 10, "trust": 1, "widths": [4, 4, 4, 4], "batch": 2, "crop": 64}
 FIRST = {"channels": ["nuclei"], "crops": 6, "recipe": RECIPE}
 SECOND = FIRST | {"labels": "both", "start": "models/first"}
 

@@ -85,9 +85,11 @@ SHIPPED = {
         "Finds nuclei in fluorescence, from many microscopes and cell types.",
         kinds=("nuclei",),
         fields=1500,
-        real=0.5,
-        start="simulated-nuclei",
-        recipe=Recipe(steps=4000, batch=10, rate=2e-3, augmentation=_SCALES),
+        real=0.75,
+        start=None,
+        recipe=Recipe(
+            widths=(32, 64, 96, 128), steps=8000, batch=10, rate=3e-3, augmentation=_SCALES
+        ),
         finish=1500,
     ),
     "stained-cells": Shipped(

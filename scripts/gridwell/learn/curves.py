@@ -12,7 +12,7 @@ from gridwell.config.files import whole
 _LOSS, *_SCORES = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
-def draw_curve(path: Path, curve: pd.DataFrame) -> None:
+def draw_curve(path: Path, curve: pd.DataFrame, *, chosen: bool = True) -> None:
     """Draw loss and validation scores against the number of batches, as a PNG.
 
     Parameters
@@ -20,8 +20,9 @@ def draw_curve(path: Path, curve: pd.DataFrame) -> None:
     path
         File to write.
     curve
-        ``step``, ``loss`` and, if there was validation, a column for each score, 0..1. The best
-        state is the one with the highest first score, marked by a line.
+        ``step``, ``loss`` and, if there was validation, a column for each score, 0..1.
+    chosen
+        The state with the highest first score is kept, and marked by a line; else the last is.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -40,8 +41,10 @@ def draw_curve(path: Path, curve: pd.DataFrame) -> None:
             label = f"{name} (validation)"
             lines += right.plot(curve["step"], curve[name], color=colour, marker=".", label=label)
         right.set(ylabel="score", ylim=(0, 1))
-        best = curve["step"].iloc[int(curve[scores[0]].argmax())]
-        lines.append(left.axvline(best, color="#999999", linestyle=":", label="kept"))
+        kept = curve["step"].iloc[-1]
+        if chosen:
+            kept = curve["step"].iloc[int(curve[scores[0]].argmax())]
+        lines.append(left.axvline(kept, color="#999999", linestyle=":", label="kept"))
     left.legend(handles=lines, loc="center right", fontsize=8)
     with whole(path) as part:
         figure.savefig(part, format="png", metadata={"Software": None})

@@ -160,7 +160,7 @@ def items_hash(items: Iterable[Item], levels: Levels) -> str:
     digest = hashlib.sha256()
     for item in items:
         one = item.example
-        facts = [one.name, one.source, item.split, one.weight, levels.get(one.source)]
+        facts = [one.name, one.source, item.split, item.kind, one.weight, levels.get(one.source)]
         digest.update(json.dumps(facts).encode())
         for array in (one.image, one.labels, one.classes):
             digest.update(b"-" if array is None else f"{array.shape}".encode() + array.tobytes())

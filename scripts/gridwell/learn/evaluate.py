@@ -15,6 +15,7 @@ from gridwell.learn.model_card import card
 from gridwell.learn.presets import recipe_of
 from gridwell.learn.recipe import Recipe
 from gridwell.learn.teach import settled_teacher
+from gridwell.learn.train import trusting
 from gridwell.network.cells import CellNetwork
 
 
@@ -56,6 +57,7 @@ def evaluate_network(
         teacher=_teacher(model, recipe, facts),
     )
     write_csv(scores, table)
+    recipe, chosen = trusting(recipe, items)
     text = card(
         name,
         model,
@@ -66,6 +68,7 @@ def evaluate_network(
         notes=facts.notes,
         start=start,
         curve=pd.read_csv(curve),
+        chosen=chosen,
         scores=table,
     )
     with whole(card_out) as part:

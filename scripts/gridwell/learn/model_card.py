@@ -30,6 +30,10 @@ _AGREEMENT = (
     "well the network agrees with its teacher, not how good it is. Corrected labels of test slides "
     "tell that (docs/learning.md)."
 )
+_LAST = (
+    "The teacher alone drew the labels: the training stops early (`trust`), and the last state is "
+    "kept, not the one that the teacher likes best."
+)
 _SCORE_WORDS = {
     "aji_plus": "AJI+",
     "ap_50": "AP at IoU 0.5",
@@ -53,6 +57,7 @@ def card(
     notes: Sequence[str],
     start: Path | None,
     curve: pd.DataFrame,
+    chosen: bool,
     scores: pd.DataFrame,
 ) -> str:
     """Write in Markdown what a network is.
@@ -69,8 +74,8 @@ def card(
         Its data set, the hash of it, and what is to be known of how it was made.
     start
         Weights that it went on from.
-    curve
-        Its learning curve.
+    curve, chosen
+        Its learning curve, and whether the best state on validation was kept, not the last.
     scores
         How good it is, as of `gridwell.learn.measure.measure_network`.
     """
@@ -88,7 +93,7 @@ def card(
         "## How good it is",
         *_measured(scores, recipe, items),
         "## Learning curve",
-        *_curve(name, curve),
+        *_curve(name, curve, chosen),
     ]
     return "\n\n".join(_wrapped(part) for part in parts) + "\n"
 
@@ -176,7 +181,7 @@ def _with_ends(values: pd.Series[float], *, signed: bool) -> str:
     return f"{middle:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
-def _curve(name: str, curve: pd.DataFrame) -> list[str]:
+def _curve(name: str, curve: pd.DataFrame, chosen: bool) -> list[str]:
     first, last = curve.iloc[0], curve.iloc[-1]
     parts = [
         f"![Learning curve]({name}.curves.png)",
@@ -184,8 +189,10 @@ def _curve(name: str, curve: pd.DataFrame) -> list[str]:
         f"{last['step']:.0f}.",
     ]
     scores = [column for column in curve.columns if column not in ("step", "loss")]
+    if not chosen:
+        parts.append(_LAST)
     if scores:
-        best = curve.iloc[int(curve[scores[0]].argmax())]
+        best = curve.iloc[int(curve[scores[0]].argmax()) if chosen else -1]
         words = ", ".join(f"{_SCORE_WORDS[score]} {best[score]:.3f}" for score in scores)
         parts.append(f"Kept is the state after {best['step']:.0f} batches: {words} on validation.")
     return parts

@@ -44,7 +44,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 _NOT_CHANGED = {"instance", "classes", "inputs", "seed", "augmentation"}
 _HOW = {field.name for field in fields(Augmentation)}
 # Of these, 0 or less makes no training.
-_POSITIVE = ("widths", "dilations", "batch", "crop", "every", "rate", "scale")
+_POSITIVE = ("widths", "dilations", "batch", "crop", "every", "rate", "scale", "trust")
 # A batch is cut to whole blocks of the deepest level.
 _BLOCK = 16
 

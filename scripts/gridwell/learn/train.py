@@ -77,9 +77,8 @@ def train_network(
         f"{len(examples)} images to learn from, {len(validation)} for validation",
     ):
         print(note, flush=True)
-    doubted = all(item.kind == "weak" for item in used)
-    if doubted:
-        recipe = replace(recipe, steps=math.ceil(recipe.trust * recipe.total(len(examples))))
+    recipe, chosen = trusting(recipe, items)
+    if not chosen:
         print(f"no label is a person's: {recipe.steps} batches, and the last state is kept")
     kept, told = trained(
         examples,
@@ -87,14 +86,37 @@ def train_network(
         of=f"{code} {items_hash(used, facts.levels)}",
         start=start,
         score=validation_score(validation, facts.levels, recipe) if validation else None,
-        choose=not doubted,
+        choose=chosen,
         work=work,
         policy=policy,
     )
     for source, target in ((kept, weights), (told, curve)):
         with whole(target) as part:
             shutil.copyfile(source, part)
-    draw_curve(picture, pd.read_csv(curve))
+    draw_curve(picture, pd.read_csv(curve), chosen=chosen)
+
+
+def trusting(recipe: Recipe, items: Sequence[Item]) -> tuple[Recipe, bool]:
+    """Say how far a teacher is trusted.
+
+    Parameters
+    ----------
+    recipe
+        As the study has it.
+    items
+        The data set.
+
+    Returns
+    -------
+    recipe, chosen
+        With fewer batches where the teacher alone drew the labels of training and validation;
+        and whether the best state on validation is kept, not the last.
+    """
+    used = [item for item in items if item.split in ("train", "validation")]
+    if any(item.kind != "weak" for item in used):
+        return recipe, True
+    count = sum(item.split == "train" for item in used)
+    return replace(recipe, steps=math.ceil(recipe.trust * recipe.total(count))), False
 
 
 def pretrain_network(

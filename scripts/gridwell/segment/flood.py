@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+
+from gridwell.segment.pixels import compiled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -177,18 +179,7 @@ def _flooded(
     return number[labels], ((row - 1) * labels.shape[1] + col - 1)[large]
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a loop, and keep the machine code where a folder for it can be written."""
-    from numba import njit
-
-    try:
-        compiled: Callable[..., Any] = njit(cache=True)(function)
-    except RuntimeError:
-        compiled = njit(function)
-    return compiled
-
-
-@_compiled
+@compiled
 def _falling(steps: Array, mask: Array) -> Array:
     """Pixels of the mask by falling height, in raster order where equal: a counting sort."""
     start = np.zeros(_STEPS + 1, np.int64)
@@ -207,7 +198,7 @@ def _falling(steps: Array, mask: Array) -> Array:
     return order
 
 
-@_compiled
+@compiled
 def _root(parent: Array, label: int) -> int:
     while parent[label] != label:
         parent[label] = parent[parent[label]]
@@ -215,7 +206,7 @@ def _root(parent: Array, label: int) -> int:
     return label
 
 
-@_compiled
+@compiled
 def _immerse(
     steps: Array, order: Array, labels: Array, around: tuple[int, ...], least: tuple[int, int]
 ) -> Array:

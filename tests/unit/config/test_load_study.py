@@ -104,7 +104,7 @@ def test_sheets_from_a_spreadsheet(root):
 
 def test_channel_settings_start_from_the_default(root):
     given = {"default": {"sigma": 2.5}, "channels": {"dapi": {"min_diameter": 9}}}
-    method = load_study(root, {"segment": given}).config.segment.of("dapi")
+    method = load_study(root, {"segment": given}).config.segment.of("dapi", "nuclei")
     assert (method.sigma, method.min_diameter, method.max_diameter) == (2.5, 9.0, 100.0)
 
 

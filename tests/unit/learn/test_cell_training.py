@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from gridwell.learn.dataset import Facts, Item, read_dataset, read_facts, write_
 from gridwell.learn.evaluate import evaluate_network
 from gridwell.learn.examples import Example
 from gridwell.learn.measure import measure_network
+from gridwell.learn.recipe import Recipe
 from gridwell.learn.teach import classes_of, doubtful
 from gridwell.network.cells import CellNetwork
 
@@ -207,6 +209,17 @@ def test_images_are_laid_out_for_correction(data, tmp_path):
     np.testing.assert_array_equal(one.example.image, original[one.example.name].image)
     with pytest.raises(InputError, match="in the folder itself"):
         lay_out(study, "net", model(), count=1, side="train")
+
+
+def test_a_teacher_alone_is_not_trusted_to_the_end(data, tmp_path):
+    weak = [replace(item, kind="weak") for item in read_dataset(data)]
+    write_dataset(data, weak)
+    recipe, chosen = train.trusting(Recipe(steps=7, trust=0.5), weak)
+    assert (recipe.steps, chosen) == (4, False)
+    run(tmp_path / "out", data, model())
+    assert pd.read_csv(tmp_path / "out/net.curves.csv").step.max() == 3
+    corrected = [replace(weak[0], kind="corrected"), *weak[1:]]
+    assert train.trusting(Recipe(steps=7), corrected) == (Recipe(steps=7), True)
 
 
 def test_perfect_labels_score_one(data):
