@@ -16,7 +16,7 @@ from gridwell.cells.match import match_objects
 from gridwell.cells.shift import estimate_shift
 from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError
-from gridwell.config.models import FuseOptions, SegmentOptions
+from gridwell.config.models import FuseOptions, SegmentMethod, SegmentOptions
 from scipy.spatial import cKDTree
 
 from tests.unit.cells.simulate import CHANNELS, Scene, draw
@@ -41,7 +41,7 @@ class Slide:
                 channel,
                 labels_out=self.path("zarr")[channel],
                 instances_out=self.path("parquet")[channel],
-                options=SegmentOptions(),
+                options=SegmentOptions(default=SegmentMethod(method="local")),
                 threads=1,
             )
 
