@@ -15,7 +15,7 @@ from gridwell.learn.model_card import card
 from gridwell.learn.presets import recipe_of
 from gridwell.learn.recipe import Recipe
 from gridwell.learn.teach import settled_teacher
-from gridwell.learn.train import trusting
+from gridwell.learn.train import shaped_as, trusting
 from gridwell.network.cells import CellNetwork
 
 
@@ -48,6 +48,7 @@ def evaluate_network(
     """
     items = read_dataset(data, instance=model.kind == "instance", classes=len(class_names(model)))
     recipe = recipe_of(name, model, inputs=len(items[0].example.image))
+    recipe = shaped_as(recipe, start, model.recipe)
     facts = read_facts(data)
     table = measure_network(
         CellNetwork.load(weights, policy="forbid"),

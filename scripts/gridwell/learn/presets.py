@@ -40,6 +40,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {"widths": (16, 32, 48, 64), "steps": 200, "every": 100, "batch": 4, "crop": 128},
 }
 
+# What a network knows already is not to be thrown over by the first batches.
+_RATE_FROM_START = 1e-3
 # Said elsewhere: by what is learned and from what.
 _NOT_CHANGED = {"instance", "classes", "inputs", "seed", "augmentation"}
 _HOW = {field.name for field in fields(Augmentation)}
@@ -77,8 +79,11 @@ def recipe_of(name: str, model: LearnModel, *, inputs: int = 1) -> Recipe:
         for key in model.recipe
         if key not in recipe_names()
     ]
+    base = dict(PRESETS[model.preset])
+    if model.start is not None and model.preset != "published":
+        base["rate"] = _RATE_FROM_START
     values = {
-        **PRESETS[model.preset],
+        **base,
         **{key: value for key, value in model.recipe.items() if key in recipe_names()},
     }
     how = {key: values.pop(key) for key in list(values) if key in _HOW}

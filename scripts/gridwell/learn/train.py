@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +69,7 @@ def train_network(
     items = read_dataset(data, instance=model.kind == "instance", classes=len(class_names(model)))
     facts = read_facts(data)
     recipe = recipe_of(name, model, inputs=len(items[0].example.image))
+    recipe = shaped_as(recipe, start, model.recipe)
     used = [item for item in items if item.split in ("train", "validation")]
     validation = [item for item in used if item.split == "validation"]
     examples = prepared((item for item in used if item.split == "train"), facts.levels, recipe)
@@ -94,6 +95,32 @@ def train_network(
         with whole(target) as part:
             shutil.copyfile(source, part)
     draw_curve(picture, pd.read_csv(curve), chosen=chosen)
+
+
+def shaped_as(recipe: Recipe, start: Path | None, said: Collection[str]) -> Recipe:
+    """Give a network the shape of the one that it goes on from, where the study says no other.
+
+    Parameters
+    ----------
+    recipe
+        As the study has it.
+    start
+        Weights to go on from, or None.
+    said
+        Settings that the study names.
+
+    Raises
+    ------
+    InputError
+        If `start` is no network.
+    """
+    if start is None:
+        return recipe
+    from gridwell.network.weights import load_network
+
+    shape = load_network(start).shape
+    taken = {key: shape[key] for key in ("widths", "dilations") if key not in said}
+    return replace(recipe, **taken)
 
 
 def trusting(recipe: Recipe, items: Sequence[Item]) -> tuple[Recipe, bool]:

@@ -21,6 +21,7 @@ from gridwell.learn.measure import measure_network
 from gridwell.learn.recipe import Recipe
 from gridwell.learn.teach import classes_of, doubtful
 from gridwell.network.cells import CellNetwork
+from gridwell.network.weights import load_network
 
 TINY = {"steps": 6, "every": 2, "widths": [4, 4, 4, 4], "batch": 2, "crop": 32}
 
@@ -144,6 +145,15 @@ def test_fine_tuning_starts_from_weights(data, tmp_path):
     (tmp_path / "junk.safetensors").write_bytes(b"junk")
     with pytest.raises(Exception, match=r"junk\.safetensors"):
         run(tmp_path / "three", data, model(), tmp_path / "junk.safetensors")
+
+
+def test_a_network_takes_the_shape_of_the_one_that_it_goes_on_from(data, tmp_path):
+    run(tmp_path / "one", data, model())
+    start = tmp_path / "one/net.safetensors"
+    recipe = train.shaped_as(Recipe(), start, said=())
+    assert recipe.widths == load_network(start).widths != Recipe().widths
+    assert train.shaped_as(Recipe(), start, said=("widths",)).widths == Recipe().widths
+    assert train.shaped_as(Recipe(), None, said=()) == Recipe()
 
 
 def test_pretraining_takes_any_number_of_channels(tmp_path):
