@@ -8,13 +8,26 @@ from typing import Any
 from pydantic import BaseModel
 
 from gridwell import __version__
-from gridwell.config.models import Config
+from gridwell.config.models import Config, SegmentOptions
 
 _SECTIONS = {
     "viability": ("grid", "spots", "segment", "fuse", "report"),
     "objects": ("grid", "spots", "segment", "report"),
     "colorimetry": ("grid", "spots", "colour", "report"),
     "screen": ("screen",),
+}
+_THRESHOLD = "after illumination correction, by a {} threshold and a watershed"
+_FOUND_BY = {
+    "network": "by a U-Net (Ronneberger et al. 2015) that draws the distance within a cell and the "
+    "nearness of the next one (after Scherr et al. 2020), and one watershed over its maps",
+    "auto": "by the method that agreed best with the others on some spots of the slide",
+    "otsu": _THRESHOLD.format("global (Otsu 1979)"),
+    "local": _THRESHOLD.format("local"),
+    "percentile": _THRESHOLD.format("percentile"),
+    "top_hat": _THRESHOLD.format("top-hat"),
+    "difference_of_gaussians": _THRESHOLD.format("difference-of-Gaussians"),
+    "pixel_classifier": "by a random forest that classifies pixels, and a watershed",
+    "none": "not at all: they were measured under the objects of other channels",
 }
 
 
@@ -33,10 +46,7 @@ def slide_methods(assay: str, config: Config | None) -> list[str]:
             "where the layout names known values, the number was calibrated with them."
         )
         return said
-    said.append(
-        "Objects were segmented in each channel after illumination correction, by a threshold and "
-        "a distance-transform watershed; size, shape and intensity were measured for each object."
-    )
+    said.append(_segmentation(config))
     if assay == "viability":
         said.append(
             "Channels were registered by a shift per slide, and nuclei were matched with live- and "
@@ -46,6 +56,18 @@ def slide_methods(assay: str, config: Config | None) -> list[str]:
             "cells has no viability, not one of 0."
         )
     return said
+
+
+def _segmentation(config: Config | None) -> str:
+    """How objects were found, channels with a method of their own named."""
+    options = config.segment if config else SegmentOptions()
+    by = {name: _FOUND_BY[method.method] for name, method in options.channels.items()}
+    default = _FOUND_BY[options.default.method]
+    own = "".join(f"; in channel {name} {how}" for name, how in by.items() if how != default)
+    return (
+        f"Objects were segmented in each channel {default}{own}. Size, shape and intensity were "
+        "measured for each object."
+    )
 
 
 def screen_methods(config: Config | None) -> list[str]:

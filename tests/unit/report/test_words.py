@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -160,3 +161,14 @@ def test_lists_of_words() -> None:
     assert words.join([]) == ""
     assert words.plural(1, "spot") == "1 spot"
     assert words.plural(1200, "spot") == "1\u202f200 spots"
+
+
+def test_the_methods_say_how_objects_were_found():
+    from gridwell.config.models import Config, SegmentMethod
+    from gridwell.report.methods import _FOUND_BY, slide_methods
+
+    assert set(_FOUND_BY) == set(get_args(SegmentMethod.model_fields["method"].annotation))
+    own = {"segment": {"channels": {"gfp": {"method": "otsu"}}}}
+    (text,) = [one for one in slide_methods("objects", Config(**own)) if "segmented" in one]
+    assert "U-Net" in text
+    assert "in channel gfp after illumination correction, by a global (Otsu 1979)" in text
