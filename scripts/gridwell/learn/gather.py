@@ -81,7 +81,12 @@ def gather_examples(
     seen = {slide: _brightness(stack, model) for slide, stack in stacks.items()}
     levels: Levels = {s: [(one.base, one.span) for one in own] for s, own in seen.items()}
     teacher, reason = _teacher(model, taught)
-    corrected = {item.example.name for item in given}
+    # A network that the teacher alone teaches sees what it saw before somebody corrected it.
+    corrected = {
+        item.example.name
+        for item in given
+        if model.labels != "teacher" or split[item.example.source] != "train"
+    }
     weak = _taught(model.model_copy(update={"teacher": teacher}), taught, corrected, seen)
     items = [replace(item, split=split[item.example.source]) for item in (*given, *weak)]
     items, notes = _chosen(items, model)

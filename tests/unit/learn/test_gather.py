@@ -113,6 +113,11 @@ def test_corrected_labels_decide_where_there_are_some(spots, tmp_path):
     assert kinds[("test", "corrected")] == 1
     assert kinds[("test", "weak")] == 0
     assert kinds[("train", "corrected")] == 0
+    # A correction is no reason to train the teacher's student again.
+    before, after = (
+        {item.example.name for item in items if item.split == "train"} for items in (weak, taught)
+    )
+    assert before == after
     assert "corrected images of S1 are not used" in " ".join(read_facts(tmp_path / "taught").notes)
 
     both = gather(tmp_path / "both", model(labels="both", **named), spots, labelled=folder)
