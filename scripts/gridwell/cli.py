@@ -276,6 +276,9 @@ def _segment(options: argparse.Namespace) -> int:
     from gridwell.segment.image import segment_file
 
     settings = _validated(SegmentMethod, _given(options, SegmentMethod))
+    if options.image.exists() and options.out.exists() and options.out.samefile(options.image):
+        remedy = "Name another file for the labels"
+        raise InputError(Problem(str(options.out), "is the image itself", remedy))
     count = segment_file(options.image, options.out, index=options.index, method=settings)
     print(f"{count} objects: {options.out}")
     return 0

@@ -83,6 +83,15 @@ def test_segment_writes_labels(phantom, tmp_path, capsys):
     assert label(labels > 0).max() > 0.5 * len(truth)
 
 
+def test_labels_never_replace_the_image(tmp_path, capsys):
+    path = tmp_path / "nuclei.tif"
+    tifffile.imwrite(path, np.arange(3600, dtype=np.uint16).reshape(60, 60))
+    before = path.read_bytes()
+    assert run("segment", path, "--out", path, "--method", "otsu") == 1
+    assert "is the image itself" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 def test_evaluate_prints_a_table_or_json_and_writes_scores(tmp_path, capsys):
     labels = np.zeros((30, 40), np.uint16)
     labels[5:15, 5:15], labels[5:15, 20:30] = 1, 2
