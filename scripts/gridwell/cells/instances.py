@@ -180,8 +180,10 @@ class _Worker:
             method, lambda: _samples(stack, channel), learned=learned, study=study
         )
         work = cls(spots_zarr, channel, others, method, options.ring, chosen=chosen)
-        if method.method == "network":
-            work.learned, work.levels = network, levels
+        if network and method.method == "network":
+            samples = [sample.image for sample in _samples(stack, channel)]
+            work.learned = network.suited(samples, levels, method)
+            work.levels = levels
         return work
 
     def maps(self, spots: range) -> list[Maps]:

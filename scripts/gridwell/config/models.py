@@ -185,7 +185,7 @@ class SegmentMethod(Options):
         # against 0.45. More in docs/segmentation.md and the cards in resources/models.
         default="network",
         description="What finds the objects: network (one that comes with gridwell, or the study's "
-        "own; on fields of unseen microscopes its AP@0.5 is 0.81, that of local 0.72, of Otsu and a "
+        "own; on fields of unseen microscopes its AP@0.5 is 0.81, of local 0.72, of Otsu and a "
         "watershed 0.59). Thresholds: local (follows objects and background), "
         "otsu (one per spot), percentile (the brightest part of a spot), top_hat and "
         "difference_of_gaussians (what is brighter than its surroundings of an object's size). "
@@ -232,8 +232,9 @@ class SegmentMethod(Options):
     )
     diameter: Annotated[float, Field(ge=1, le=1000)] | None = Field(
         default=None,
-        description="For top_hat and difference_of_gaussians: diameter of a typical object, in "
-        "pixels; empty: twice `seed_distance`.",
+        description="Diameter of a typical object, in pixels, for top_hat and "
+        "difference_of_gaussians (empty: twice `seed_distance`) and for network, which looks at "
+        "objects beyond 62 pixels from farther away (empty: it sees by itself, up to about 180).",
     )
     min_snr: Annotated[float, Field(ge=0, le=100)] = Field(
         default=4.0,

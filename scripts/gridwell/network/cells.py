@@ -216,10 +216,12 @@ class CellNetwork:
         levels
             Brightness of each channel; None: measured on the image.
         """
-        return self.maps_of([image], levels)[0]
+        return self.maps_of([image], None if levels is None else [levels])[0]
 
     def maps_of(
-        self, images: Sequence[npt.NDArray[Any]], levels: Sequence[Brightness] | None = None
+        self,
+        images: Sequence[npt.NDArray[Any]],
+        levels: Sequence[Sequence[Brightness]] | None = None,
     ) -> list[Maps]:
         """Compute the maps of images of any sizes in one batch.
 
@@ -228,7 +230,7 @@ class CellNetwork:
         images
             Grey values, (h, w) or (c, h, w) each.
         levels
-            Brightness of each channel, of all images; None: measured on each.
+            Brightness of each channel of each image; None: measured.
         """
         from gridwell.network.unet import STRIDE
 
@@ -238,8 +240,8 @@ class CellNetwork:
         )
         batch = np.stack(
             [
-                _enlarged(shown(stack, levels or [brightness(c) for c in stack]), tall, wide)
-                for stack in stacks
+                _enlarged(shown(stack, own or [brightness(c) for c in stack]), tall, wide)
+                for stack, own in zip(stacks, levels or [()] * len(stacks), strict=True)
             ]
         )
         return [

@@ -22,7 +22,7 @@ from gridwell.segment.conventional import (
     seen,
     segment_spot,
 )
-from gridwell.segment.learned import learned_method
+from gridwell.segment.learned import learned_method, sample_windows
 from gridwell.segment.light import Levels, typical
 from gridwell.segment.methods import settled
 from gridwell.segment.parts import Parts, inside, joined, of_tile
@@ -132,7 +132,10 @@ def segment_image(
     if method.method == "none" or labels.size == 0:
         return labels
     if learned and method.method == "network":
-        learned.segment_rows(read_rows, height, width, method=method, out=labels)
+        windows = sample_windows(read_rows, height, width)
+        learned.suited(windows, None, method).segment_rows(
+            read_rows, height, width, method=method, out=labels
+        )
         return labels
     if height * width <= min(at_once, _AT_ONCE):
         labels[:] = segment_spot(read_rows(0, height), method)

@@ -16,11 +16,19 @@ from gridwell.network.device import Policy, Precision, device
 from gridwell.network.tiles import ReadRows, Tiling
 from gridwell.segment.auto import Candidate, Sample
 from gridwell.segment.flood import FloodOptions, instances, stream_instances
+from gridwell.segment.pixels import reduce
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# Objects wider than this, in pixels, are better looked at from farther away.
+_WIDEST = 62.0
+# Where the width of objects is told, they are brought to about this.
+_BEST = 30.0
+_MOST_REDUCED = 8
 # Rows of an image that its brightness is measured on, in bands all over it.
 _BANDS, _BAND_ROWS = 8, 128
+# Windows of an image that the width of its objects is measured on, and their side.
+_WINDOWS, _WINDOW = 3, 1024
 
 
 class LearnedMethod:
@@ -34,6 +42,8 @@ class LearnedMethod:
         Whether to compute on a GPU.
     precision
         Of the multiplications.
+    factor
+        How many times smaller than it is the network is shown an image; see `suited`.
 
     Raises
     ------
@@ -42,9 +52,15 @@ class LearnedMethod:
     """
 
     def __init__(
-        self, weights: Path, *, policy: Policy = "allow", precision: Precision = "auto"
+        self,
+        weights: Path,
+        *,
+        policy: Policy = "allow",
+        precision: Precision = "auto",
+        factor: int = 1,
     ) -> None:
         self._weights, self._policy, self._precision = weights, policy, precision
+        self.factor = factor
         self._flood = FloodOptions(**facts_of(weights).get("flood", {}))
 
     @property
@@ -67,7 +83,72 @@ class LearnedMethod:
         levels
             Brightness of the slide that they are of; None: each is measured by itself.
         """
-        return self._network.maps_of(images, None if levels is None else [levels])
+        known = [levels or brightness(image) for image in images]
+        reduced = [_reduced(image, self.factor) for image in images]
+        shown = self._network.maps_of(reduced, [[one] for one in known])
+        return [
+            _enlarged(maps, self.factor, image.shape)
+            for maps, image in zip(shown, images, strict=True)
+        ]
+
+    def suited(
+        self, samples: Sequence[Array], levels: Brightness | None, method: SegmentMethod
+    ) -> LearnedMethod:
+        """Choose how far away the network looks from, by how wide the objects are.
+
+        Where `method` tells the diameter of an object, that decides. Else the image is halved
+        as long as what is found is wider than the network knows, and objects become clearer.
+
+        Parameters
+        ----------
+        samples
+            Gray images (h, w) of the slide, or windows of the image.
+        levels
+            Brightness of the slide; None: of each image.
+        method
+            Settings.
+        """
+        if method.diameter is not None:
+            near = method.diameter <= _WIDEST
+            return self._from(1 if near else min(_MOST_REDUCED, round(method.diameter / _BEST)))
+        best, (width, clearness) = self, self._look(samples, levels)
+        while width > _WIDEST and best.factor < _MOST_REDUCED:
+            farther = self._from(2 * best.factor)
+            width, clearer = farther._look(samples, levels)
+            if clearer <= clearness:
+                break
+            best, clearness = farther, clearer
+        return best
+
+    def _from(self, factor: int) -> LearnedMethod:
+        return LearnedMethod(
+            self._weights, policy=self._policy, precision=self._precision, factor=factor
+        )
+
+    def _look(self, samples: Sequence[Array], levels: Brightness | None) -> tuple[float, float]:
+        """Width in pixels of what the network is shown, and clearness, of the larger objects.
+
+        Half of all pixels of objects belong to objects at least so wide; clear is an object
+        whose centre is as deep as it should be, 1.
+        """
+        areas, peaks = [], []
+        for image in samples:
+            level = levels or brightness(image)
+            (maps,) = self._network.maps_of([_reduced(image, self.factor)], [[level]])
+            if maps.cell is None or maps.neighbour is None:
+                return 0.0, 0.0
+            labels = instances(maps.cell, maps.neighbour, maps.chance[1], self._flood)
+            peak = np.zeros(int(labels.max()) + 1)
+            np.maximum.at(peak, labels.ravel(), maps.cell.ravel())
+            areas.append(np.bincount(labels.ravel(), minlength=len(peak))[1:])
+            peaks.append(peak[1:])
+        area, peak = np.concatenate(areas), np.concatenate(peaks)
+        if not area.size:
+            return 0.0, 0.0
+        order = np.argsort(-area, kind="stable")
+        middle = int(np.searchsorted(np.cumsum(area[order]), area.sum() / 2))
+        width = float(np.sqrt(4 / np.pi * area[order][middle]))
+        return width, float((area * peak).sum() / area.sum())
 
     def labels(self, maps: Maps, method: SegmentMethod, mask: Array | None = None) -> Array:
         """Turn maps into labels.
@@ -133,8 +214,21 @@ class LearnedMethod:
         Number of objects.
         """
         levels = sample_brightness(read_rows, height)
-        stream = self._network.stream(read_rows, height, width, [levels], tiling or Tiling())
-        stream_instances(_distances(stream), self._flood_of(method), out)
+        factor = self.factor
+
+        def reduced(y0: int, y1: int) -> Array:
+            return _reduced(read_rows(y0 * factor, min(height, y1 * factor)), factor)
+
+        stream = self._network.stream(
+            reduced, -(-height // factor), -(-width // factor), [levels], tiling or Tiling()
+        )
+        maps = (
+            (y0 * factor, _enlarged(one, factor, (height - y0 * factor, width)))
+            for y0, one in stream
+        )
+        stream_instances(
+            _distances(maps), self._flood_of(method), out, core=512 * factor, halo=256 * factor
+        )
         return _resize_out(out, method)
 
     def _flood_of(self, method: SegmentMethod) -> FloodOptions:
@@ -169,6 +263,37 @@ def sample_brightness(read_rows: ReadRows, height: int) -> Brightness:
     starts = np.linspace(0, max(0, height - _BAND_ROWS), _BANDS).astype(int)
     bands = [read_rows(int(y), min(height, int(y) + _BAND_ROWS)) for y in np.unique(starts)]
     return brightness(np.concatenate([band.reshape(-1) for band in bands]))
+
+
+def sample_windows(read_rows: ReadRows, height: int, width: int) -> list[Array]:
+    """Windows along the diagonal of an image, to see how wide its objects are."""
+    places = [
+        [int(start) for start in np.linspace(0, max(0, length - _WINDOW), _WINDOWS)]
+        for length in (height, width)
+    ]
+    corners = dict.fromkeys(zip(*places, strict=True))
+    return [
+        read_rows(y, min(height, y + _WINDOW))[:, x : min(width, x + _WINDOW)] for y, x in corners
+    ]
+
+
+def _reduced(image: Array, factor: int) -> Array:
+    """Mean of blocks; the image itself where they are single pixels."""
+    return image if factor == 1 else reduce(image, factor).astype(np.float32)
+
+
+def _enlarged(maps: Maps, factor: int, shape: tuple[int, ...]) -> Maps:
+    """Repeat the pixels of maps, down to at most `shape`."""
+    if factor == 1:
+        return maps
+
+    def enlarged(map_: Array) -> Array:
+        large = map_.repeat(factor, -2).repeat(factor, -1)
+        return large[..., : shape[0], : shape[1]]
+
+    if maps.cell is None or maps.neighbour is None:
+        return Maps(None, None, enlarged(maps.chance))
+    return Maps(enlarged(maps.cell), enlarged(maps.neighbour), enlarged(maps.chance))
 
 
 def _distances(stream: Iterator[tuple[int, Maps]]) -> Iterator[tuple[int, Array, Array, Array]]:

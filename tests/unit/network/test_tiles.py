@@ -86,7 +86,7 @@ def test_images_of_different_sizes_share_a_batch(network):
     rng = np.random.default_rng(1)
     images = [rng.normal(50, 9, shape) for shape in ((70, 90), (64, 64), (33, 120))]
     level = [brightness(np.concatenate([image.ravel() for image in images]))]
-    together = network.maps_of(images, level)
+    together = network.maps_of(images, [level] * 3)
     for image, maps in zip(images, together, strict=True):
         assert maps.cell.shape == image.shape
         # Away from the right and lower rim nothing depends on what the batch was padded with.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from gridwell.config.errors import InputError
@@ -120,3 +121,47 @@ def test_a_gpu_that_is_required_and_absent_is_said():
 def test_weights_of_another_kind_are_refused():
     with pytest.raises(InputError, match="not the weights of a network of cells"):
         LearnedMethod(weights_of("grid-elements"))
+
+
+def test_large_objects_are_looked_at_from_farther_away(nuclei):
+    small = np.concatenate([_levelled(field("nuclei", seed, 128).image) for seed in (2, 5, 12)], 1)
+    assert nuclei.suited([small], None, METHOD).factor == 1
+    for factor in (1, 2):
+        discs, labels = discs_of(24 * factor)
+        suited = nuclei.suited([discs], None, METHOD)
+        assert suited.factor == factor
+    discs, labels = discs_of(70)  # 140 pixels across
+    suited = nuclei.suited([discs], None, METHOD)
+    assert suited.factor > 1
+    large = METHOD.model_copy(update={"max_diameter": 500.0})
+    maps = suited.maps([discs])[0]
+    whole = suited.labels(maps, large)
+    found = scores(tally(overlap(labels, whole.astype(np.int64))))
+    assert found["ap_75"] == 1
+    tiled = np.zeros(discs.shape, np.uint32)
+    suited.segment_rows(
+        lambda y0, y1: discs[y0:y1], *discs.shape, method=large, out=tiled, tiling=Tiling(464, 224)
+    )
+    same_objects(whole, tiled)
+
+
+def test_the_diameter_that_is_told_decides(nuclei):
+    noise = np.random.default_rng(0).normal(400, 12, (64, 64))
+    for diameter, factor in ((20, 1), (60, 1), (90, 3), (900, 8)):
+        told = METHOD.model_copy(update={"diameter": float(diameter)})
+        assert nuclei.suited([noise], None, told).factor == factor
+
+
+def discs_of(radius: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sixteen discs with soft rims, two of a row in touch."""
+    step = int(2.6 * radius)
+    y, x = np.mgrid[: 4 * step, : 4 * step]
+    labels = np.zeros(y.shape, np.int64)
+    for row in range(4):
+        for col in range(4):
+            centre = (col + 0.5) * step - (0.55 * radius if col == 1 else 0)
+            inside = np.hypot(y - (row + 0.5) * step, x - centre) < radius
+            labels[inside & (labels == 0)] = 4 * row + col + 1
+    rng = np.random.default_rng(1)
+    light = 200 + 800 * cv2.GaussianBlur((labels > 0).astype(np.float32), (0, 0), radius / 12)
+    return (light + rng.normal(0, 10, y.shape)).astype(np.float32), labels
