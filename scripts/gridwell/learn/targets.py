@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gridwell.learn.examples import UNLABELLED
+from gridwell.segment.pixels import distance
 
 Image = npt.NDArray[np.float32]
 
@@ -92,12 +93,12 @@ def _draw(
     ]
     part = labels[window]
     own = part == number
-    depth = cv2.distanceTransform(_beyond(own), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depth = distance(_beyond(own))[1:-1, 1:-1]
     deepest = float(depth[own].max())
     cell[window][own] = depth[own] / deepest
     others = (part > 0) & ~own
     if others.any():
-        gap = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        gap = distance(~others)
         near = 1 - np.clip((gap[own] - 1) / (deepest + _NEAR), 0, 1)
         # A steep curve: what counts is where objects touch.
         neighbour[window][own] = near**2

@@ -75,6 +75,16 @@ def box_mean(image: Array, size: int, border: int = cv2.BORDER_REFLECT_101) -> A
     return total / size**2
 
 
+def distance(mask: Array) -> Array:
+    """Distance of each pixel to the nearest pixel outside of `mask`, float32 (h, w).
+
+    The last bit of OpenCV's result differs from run to run. The square of a distance between
+    pixels is a whole number: its root is the same always.
+    """
+    rough = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.sqrt(np.rint(rough * rough))
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a loop with numba; keep the machine code where a folder for it can be written."""
     from numba import njit

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from gridwell.config.models import SegmentMethod
-from gridwell.segment.pixels import disc
+from gridwell.segment.pixels import disc, distance
 from gridwell.segment.threshold import longest
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -57,7 +57,7 @@ class Basins:
 def _distance(height: Array, foreground: Array, method: SegmentMethod) -> Array:
     """Distance to the background: round objects are parted at their necks."""
     padded = np.pad(foreground, 1).astype(np.uint8)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depth = distance(padded)[1:-1, 1:-1]
     return np.asarray(np.minimum(depth, method.max_diameter))
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from gridwell.learn.metrics import overlap, scores, tally
 from gridwell.learn.targets import instance_targets
 from gridwell.phantom.fields import field
 from gridwell.segment.flood import FloodOptions, instances, stream_instances
+from gridwell.segment.pixels import distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
 
 OPTIONS = FloodOptions()
 
@@ -67,3 +70,16 @@ def test_labels_are_numbered_in_raster_order_without_gaps():
 def test_nothing_is_found_where_there_is_nothing():
     empty = np.zeros((30, 40), np.float32)
     assert instances(empty, empty, empty, OPTIONS).max() == 0
+
+
+def test_distances_are_the_same_bits_every_time():
+    rng = np.random.default_rng(0)
+    for side in (63, 64, 97):
+        mask = np.pad(cv2.GaussianBlur(rng.random((side, side)), (0, 0), 3) > 0.48, 1)
+        first = distance(mask)
+        np.testing.assert_allclose(first, distance_transform_edt(mask), rtol=1e-6)
+        for shift in range(1, 8):
+            # The same values at another place in memory, where the last bit used to differ.
+            moved = np.zeros(mask.size + 64, bool)[shift : shift + mask.size].reshape(mask.shape)
+            moved[:] = mask
+            np.testing.assert_array_equal(distance(moved), first)
