@@ -280,7 +280,7 @@ def _segment(options: argparse.Namespace) -> int:
         remedy = "Name another file for the labels"
         raise InputError(Problem(str(options.out), "is the image itself", remedy))
     count = segment_file(options.image, options.out, index=options.index, method=settings)
-    print(f"{count} objects: {options.out}")
+    print(f"{count} object{'' if count == 1 else 's'}: {options.out}")
     return 0
 
 

@@ -38,8 +38,9 @@ def is_of_study(said: str | None) -> bool:
 
 
 def shipped() -> list[str]:
-    """Names of the networks that come with gridwell."""
-    return sorted(path.stem for path in (resources() / "models").glob("*.safetensors"))
+    """Names of the networks of cells that come with gridwell; that of the grid is none."""
+    files = (resources() / "models").glob("*.safetensors")
+    return sorted(path.stem for path in files if path.stem != "grid-elements")
 
 
 def own_model(said: str | None, models: Collection[str]) -> str | None:

@@ -64,7 +64,7 @@ def load_network(path: Path) -> UNet:
 
 
 def load_facts(path: Path) -> dict[str, Any]:
-    """Read what `save_network` was told beside the network.
+    """Read what `save_network` was told beside the network, and its number of inputs.
 
     Raises
     ------
@@ -72,7 +72,8 @@ def load_facts(path: Path) -> dict[str, Any]:
         As `load_network`.
     """
     with _opened(path) as file:
-        return _shell(file.metadata() or {})[1]
+        network, facts = _shell(file.metadata() or {})
+    return facts | {"inputs": network.inputs}
 
 
 @contextmanager

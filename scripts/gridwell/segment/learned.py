@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import SegmentMethod
 from gridwell.config.weights import weights_of
 from gridwell.network.cells import Brightness, CellNetwork, Maps, brightness, facts_of
@@ -61,7 +62,17 @@ class LearnedMethod:
     ) -> None:
         self._weights, self._policy, self._precision = weights, policy, precision
         self.factor = factor
-        self._flood = FloodOptions(**facts_of(weights).get("flood", {}))
+        facts = facts_of(weights)
+        if facts["inputs"] != 2:  # each channel is shown twice, see `gridwell.network.cells.shown`
+            raise InputError(
+                Problem(
+                    file=str(weights),
+                    reason=f"this network looks at {facts['inputs'] // 2} channels together, and "
+                    "each channel is segmented by itself",
+                    remedy="Name a network that was trained on one channel",
+                )
+            )
+        self._flood = FloodOptions(**facts.get("flood", {}))
 
     @property
     def _network(self) -> CellNetwork:

@@ -165,3 +165,14 @@ def discs_of(radius: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     light = 200 + 800 * cv2.GaussianBlur((labels > 0).astype(np.float32), (0, 0), radius / 12)
     return (light + rng.normal(0, 10, y.shape)).astype(np.float32), labels
+
+
+def test_a_network_of_several_channels_is_refused(tmp_path):
+    from gridwell.network.unet import UNet
+    from gridwell.network.weights import save_network
+
+    network = UNet((4, 4, 4, 4), 3, inputs=4, dilations=(1,), fine=True)
+    facts = {"kind": "cells", "instance": False, "classes": ["background", "a", "b"]}
+    save_network(tmp_path / "two.safetensors", network, facts)
+    with pytest.raises(InputError, match="looks at 2 channels together"):
+        LearnedMethod(tmp_path / "two.safetensors")
