@@ -255,7 +255,7 @@ class CellNetwork:
         height: int,
         width: int,
         levels: Sequence[Brightness],
-        tiling: Tiling,
+        tiling: Tiling | None = None,
     ) -> Iterator[tuple[int, Maps]]:
         """Compute the maps of an image of any size, see `gridwell.network.tiles.stream_maps`.
 
@@ -268,9 +268,11 @@ class CellNetwork:
         levels
             Brightness of each channel.
         tiling
-            How to cut.
+            How to cut; None: so that no seams are left.
         """
         from gridwell.network.unet import STRIDE
+
+        tiling = tiling or Tiling.seamless(self.reach, STRIDE)
 
         def rows(y0: int, y1: int) -> Image:
             band = read_rows(y0, y1)

@@ -34,9 +34,15 @@ class Tiling:
         Tiles computed at once.
     """
 
-    side: int = 1024
-    overlap: int = 224
+    side: int
+    overlap: int
     batch: int = 1
+
+    @classmethod
+    def seamless(cls, reach: int, stride: int, side: int = 1024) -> Tiling:
+        """Tiles that overlap by twice the reach of a network, `side` pixels or what that needs."""
+        overlap = _padded(2 * reach, stride)
+        return cls(max(_padded(side, stride), 3 * overlap), overlap)
 
     def __post_init__(self) -> None:
         """Refuse tiles that do not move on."""

@@ -217,8 +217,7 @@ class LearnedMethod:
         out
             uint32 (height, width) of zeros, such as a file in memory; gets the labels.
         tiling
-            How the network is shown it; the overlap must be at least twice its reach to leave
-            no seams.
+            How the network is shown it; None: so that no seams are left.
 
         Returns
         -------
@@ -231,7 +230,7 @@ class LearnedMethod:
             return _reduced(read_rows(y0 * factor, min(height, y1 * factor)), factor)
 
         stream = self._network.stream(
-            reduced, -(-height // factor), -(-width // factor), [levels], tiling or Tiling()
+            reduced, -(-height // factor), -(-width // factor), [levels], tiling
         )
         maps = (
             (y0 * factor, _enlarged(one, factor, (height - y0 * factor, width)))

@@ -110,3 +110,11 @@ def test_brightness_does_not_depend_on_how_many_objects_there_are():
         found.append(brightness(image))
     assert found[0].base == pytest.approx(100, abs=2)
     assert found[0].span == pytest.approx(found[1].span, rel=0.05)
+
+
+@pytest.mark.parametrize("dilations", [(1,), (1, 1), (1, 2, 3, 1), (8, 8, 8)])
+def test_tiles_leave_no_seams_however_far_a_network_sees(dilations):
+    reach = UNet((4, 4, 4, 4), dilations=dilations, fine=True).reach
+    tiling = Tiling.seamless(reach, STRIDE)
+    assert tiling.overlap >= 2 * reach
+    assert tiling.side % STRIDE == tiling.overlap % STRIDE == 0
