@@ -19,14 +19,13 @@ import pandas as pd
 from gridwell.cells.features import measure
 from gridwell.config.files import write_parquet
 from gridwell.config.models import SegmentMethod, SegmentOptions
-from gridwell.config.weights import weights_of
 from gridwell.images.labels import LabelWriter
 from gridwell.images.spots import SpotFrame, SpotStack, open_spots
 from gridwell.network.cells import Brightness, Maps, brightness
 from gridwell.network.device import Policy, Precision
 from gridwell.segment.auto import Sample
 from gridwell.segment.conventional import segment_spot
-from gridwell.segment.learned import LearnedMethod
+from gridwell.segment.learned import LearnedMethod, learned_method
 from gridwell.segment.methods import settled
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -38,7 +37,7 @@ _log = logging.getLogger(__name__)
 _SAMPLES = 12
 _UNMEASURED_ROLES = ("grid", "colour")
 # Spots that the brightness of a slide is measured on.
-_SAMPLED = 96
+_MEASURED = 96
 
 
 def segment_channel(
@@ -107,12 +106,19 @@ def segment_channel(
 
 
 def _samples(stack: SpotStack, channel: str) -> list[Sample]:
-    """Return some spots, evenly spread over those that were found."""
-    found = np.flatnonzero(stack.inside)
-    found = found if found.size else np.arange(len(stack.names))
-    some = found[np.unique(np.linspace(0, found.size - 1, _SAMPLES).astype(int))]
+    """Return some spots, to choose a method on."""
     mask = stack.frame.mask(*stack.shape(channel)[1:3])
-    return [Sample(stack.read(channel, int(at), int(at) + 1)[0], mask) for at in some]
+    return [
+        Sample(stack.read(channel, at, at + 1)[0], mask) for at in _spread(stack, channel, _SAMPLES)
+    ]
+
+
+def _spread(stack: SpotStack, channel: str, count: int) -> list[int]:
+    """At most `count` spots all over the slide, of those that lie on it wholly, if any do."""
+    whole = np.flatnonzero(stack.inside)
+    whole = whole if whole.size else np.arange(stack.shape(channel)[0])
+    places = np.linspace(0, whole.size - 1, min(count, whole.size)).astype(int)
+    return [int(at) for at in whole[np.unique(places)]]
 
 
 def measured_beside(stack: SpotStack, channel: str) -> list[str]:
@@ -136,8 +142,6 @@ class _Worker:
         The stack, the channel, and the channels that are measured under its objects.
     method, ring
         Settings.
-    chosen
-        Why this method, where it was chosen by measurement.
     learned, levels
         The network that segments, and the brightness of the whole slide; None: a conventional
         method.
@@ -170,12 +174,9 @@ class _Worker:
         role = next(one["role"] for one in stack.channels if one["channel"] == channel)
         method = options.of(channel, role)
         others = measured_beside(stack, channel)
-        network, levels, learned = None, None, {}
-        if method.method in {"network", "auto"}:
-            weights = weights_of(method.weights, study)
-            network = LearnedMethod(weights, policy=gpu, precision=precision)
-            levels = slide_brightness(stack, channel)
-            learned["network"] = network.candidate(method, levels)
+        network = learned_method(method, study, gpu, precision)
+        levels = slide_brightness(stack, channel) if network else None
+        learned = {"network": network.candidate(method, levels)} if network else {}
         method, chosen = settled(
             method, lambda: _samples(stack, channel), learned=learned, study=study
         )
@@ -233,11 +234,9 @@ def slide_brightness(stack: SpotStack, channel: str) -> Brightness:
 
     A network is shown the slide's spots by this brightness when it segments and when it learns.
     """
-    count, height, width = stack.shape(channel)[:3]
-    mask = stack.frame.mask(height, width)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED)).astype(int))
-    values = [stack.read(channel, int(i), int(i) + 1)[0][mask] for i in chosen]
-    return brightness(np.concatenate(values))
+    mask = stack.frame.mask(*stack.shape(channel)[1:3])
+    chosen = _spread(stack, channel, _MEASURED)
+    return brightness(np.concatenate([stack.read(channel, i, i + 1)[0][mask] for i in chosen]))
 
 
 def _imaged(*images: Array) -> Array:

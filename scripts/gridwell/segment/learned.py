@@ -246,7 +246,9 @@ class LearnedMethod:
         return replace(self._flood, inside=inside)
 
 
-def learned_method(method: SegmentMethod, study: Path, gpu: Policy) -> LearnedMethod | None:
+def learned_method(
+    method: SegmentMethod, study: Path, gpu: Policy, precision: Precision = "auto"
+) -> LearnedMethod | None:
     """The network of a channel, where its method is one or may become one.
 
     Parameters
@@ -255,8 +257,8 @@ def learned_method(method: SegmentMethod, study: Path, gpu: Policy) -> LearnedMe
         Settings of the channel.
     study
         The study's folder, where its own networks are.
-    gpu
-        Whether to compute on a GPU.
+    gpu, precision
+        Whether to compute on a GPU, and with which numbers.
 
     Raises
     ------
@@ -265,7 +267,7 @@ def learned_method(method: SegmentMethod, study: Path, gpu: Policy) -> LearnedMe
     """
     if method.method not in {"network", "auto"}:
         return None
-    return LearnedMethod(weights_of(method.weights, study), policy=gpu)
+    return LearnedMethod(weights_of(method.weights, study), policy=gpu, precision=precision)
 
 
 def sample_brightness(read_rows: ReadRows, height: int) -> Brightness:

@@ -13,11 +13,6 @@ from gridwell.segment.auto import Candidate, Sample, choose, conventional_candid
 from gridwell.segment.threshold import THRESHOLDS
 
 
-def is_conventional(method: SegmentMethod) -> bool:
-    """Whether `gridwell.segment.conventional` does it, pixel classifier included."""
-    return method.method in THRESHOLDS
-
-
 def settled(
     method: SegmentMethod,
     samples: Callable[[], Sequence[Sample]],
