@@ -306,7 +306,7 @@ def facts_of(path: Path) -> dict[str, Any]:
     from gridwell.network.weights import load_facts
 
     facts = load_facts(path)
-    if facts.get("kind") != KIND:
+    if facts.get("kind") != KIND or not isinstance(facts.get("instance"), bool):
         raise InputError(
             Problem(
                 file=str(path),
