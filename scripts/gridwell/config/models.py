@@ -185,7 +185,7 @@ class SegmentMethod(Options):
         # against 0.45. More in docs/segmentation.md and the cards in resources/models.
         default="network",
         description="What finds the objects: network (one that comes with gridwell, or the study's "
-        "own; on fields of unseen microscopes its AP@0.5 is 0.81, of local 0.72, of Otsu and a "
+        "own; on fields of unseen sources its AP@0.5 is 0.81, of local 0.72, of Otsu and a "
         "watershed 0.59). Thresholds: local (follows objects and background), "
         "otsu (one per spot), percentile (the brightest part of a spot), top_hat and "
         "difference_of_gaussians (what is brighter than its surroundings of an object's size). "
