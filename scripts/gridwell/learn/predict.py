@@ -50,7 +50,7 @@ def predict(
     maps = network.maps(example.image, levels)
     if maps.cell is None or maps.neighbour is None:
         return np.argmax(maps.chance, 0).astype(np.int32)
-    options = FloodOptions(**network.facts.get("flood", {}))
+    options = FloodOptions()
     return np.asarray(instances(maps.cell, maps.neighbour, maps.chance[1], options), np.int32)
 
 

@@ -141,8 +141,8 @@ class CellNetwork:
     Attributes
     ----------
     facts
-        What was written with the weights: ``classes`` (names, background first), ``instance``
-        (whether it knows instances) and ``flood`` (thresholds that suit it).
+        What was written with the weights: ``classes`` (names, background first) and
+        ``instance`` (whether it knows instances).
     channels
         Number of channels of an image.
     """

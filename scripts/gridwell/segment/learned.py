@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,6 @@ class LearnedMethod:
                     remedy="Name a network that was trained on one channel",
                 )
             )
-        self._flood = FloodOptions(**facts.get("flood", {}))
 
     @property
     def _network(self) -> CellNetwork:
@@ -148,7 +146,7 @@ class LearnedMethod:
             (maps,) = self._network.maps_of([_reduced(image, self.factor)], [[level]])
             if maps.cell is None or maps.neighbour is None:
                 return 0.0, 0.0
-            labels = instances(maps.cell, maps.neighbour, maps.chance[1], self._flood)
+            labels = instances(maps.cell, maps.neighbour, maps.chance[1], FloodOptions())
             peak = np.zeros(int(labels.max()) + 1)
             np.maximum.at(peak, labels.ravel(), maps.cell.ravel())
             areas.append(np.bincount(labels.ravel(), minlength=len(peak))[1:])
@@ -181,7 +179,7 @@ class LearnedMethod:
         if maps.cell is None or maps.neighbour is None:
             labels = _parts(np.argmax(maps.chance, 0))
         else:
-            flood = self._flood_of(method)
+            flood = _flood_of(method)
             labels = instances(maps.cell, maps.neighbour, maps.chance[1], flood)
         return _sized(labels, method, mask)
 
@@ -237,13 +235,9 @@ class LearnedMethod:
             for y0, one in stream
         )
         stream_instances(
-            _distances(maps), self._flood_of(method), out, core=512 * factor, halo=256 * factor
+            _distances(maps), _flood_of(method), out, core=512 * factor, halo=256 * factor
         )
         return _resize_out(out, method)
-
-    def _flood_of(self, method: SegmentMethod) -> FloodOptions:
-        inside = min(0.99, self._flood.inside * method.threshold)
-        return replace(self._flood, inside=inside)
 
 
 def learned_method(
@@ -306,6 +300,10 @@ def _enlarged(maps: Maps, factor: int, shape: tuple[int, ...]) -> Maps:
     if maps.cell is None or maps.neighbour is None:
         return Maps(None, None, enlarged(maps.chance))
     return Maps(enlarged(maps.cell), enlarged(maps.neighbour), enlarged(maps.chance))
+
+
+def _flood_of(method: SegmentMethod) -> FloodOptions:
+    return FloodOptions(inside=min(0.99, FloodOptions.inside * method.threshold))
 
 
 def _distances(stream: Iterator[tuple[int, Maps]]) -> Iterator[tuple[int, Array, Array, Array]]:
