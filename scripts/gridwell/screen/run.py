@@ -19,13 +19,11 @@ from gridwell.config.spots import row_index
 from gridwell.screen.curves import (
     MIN_LEVELS,
     MIN_POINTS,
-    P_LACK,
-    SLOPES,
     Curve,
-    drug_sensitivity_score,
     fit_counts,
     fit_curve,
 )
+from gridwell.screen.described import curve_flags, describe
 from gridwell.screen.measured import Measured, measure_metric, read_spots
 from gridwell.screen.normalise import (
     Normalise,
@@ -43,7 +41,6 @@ UNUSED_ROLES = ("blank", "empty", "excluded")
 UNUSED_FLAGS = ("failed", "edge_cut")
 # Objects at which a spot's mean weighs half of what endless objects would weigh.
 HALF_WEIGHT = 10.0
-COMPLETE = 0.8  # share of its span that a curve must show within the tested doses
 
 
 @dataclass(frozen=True)
@@ -338,53 +335,6 @@ def _fit(points: pd.DataFrame, kind: str, normalise: Normalise, interval: float)
         interval=interval,
         limits=(0.0 if positive else -np.inf, np.inf),
     )
-
-
-def describe(curve: Curve, normalise: Normalise) -> dict[str, Any]:
-    """Columns of dose_response.csv that follow from a fitted curve.
-
-    What lies outside the tested doses is not told as a number: `ec50` is empty unless
-    `in_range` is ``yes``, and an empty end of its interval lies beyond the tested doses.
-    """
-
-    def tested(dose: float) -> float:
-        return dose if curve.low_dose <= dose <= curve.high_dose else np.nan
-
-    percent = normalise != "none"
-    inhibition = normalise == "percent_inhibition"
-    mean = (100 - curve.mean() if inhibition else curve.mean()) / 100
-    return {
-        "model": curve.model,
-        "ec50": tested(curve.ec50),
-        "ec50_low": tested(curve.ec50_low),
-        "ec50_high": tested(curve.ec50_high),
-        "in_range": curve.in_range,
-        "hill": curve.hill if curve.model == "4pl" else np.nan,
-        "top": curve.top,
-        "bottom": curve.bottom,
-        "auc": mean if percent else np.nan,
-        "ic50": curve.dose_at(50.0) if normalise == "percent_of_control" else np.nan,
-        "dss": drug_sensitivity_score(curve, inhibition=inhibition) if percent else np.nan,
-    }
-
-
-def curve_flags(curve: Curve) -> list[str]:
-    """What to know of a fitted curve.
-
-    ``incomplete``: within the tested doses the curve shows less than 80 % of its span, so that
-    ec50 rests on a level nobody saw. ``slope_at_bound``: as steep or shallow as may be.
-    ``lack_of_fit``: replicates agree with each other better than with the curve (p < 0.01).
-    """
-    flags = []
-    if curve.model == "4pl":
-        shown = abs(curve.zero - float(curve.predict(curve.high_dose)))
-        if shown < COMPLETE * abs(curve.zero - curve.end):
-            flags.append("incomplete")
-        if min(abs(np.log(curve.slope / np.array(SLOPES)))) < 1e-6:
-            flags.append("slope_at_bound")
-    if curve.p_lack_of_fit < P_LACK:
-        flags.append("lack_of_fit")
-    return flags
 
 
 def _quality_table(results: Mapping[str, _SlideResult]) -> pd.DataFrame:
