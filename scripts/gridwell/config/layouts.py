@@ -13,9 +13,22 @@ from pydantic import ValidationError
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import closest, problems_of, short
+from gridwell.config.layouts_told import off_grid, off_grid_in_words
 from gridwell.config.models import LayoutRow, SpotRole, Unit
 from gridwell.config.spots import parse_spot, row_index, spot_name
 from gridwell.config.tables import read_table
+
+__all__ = [
+    "COLUMNS",
+    "MOLAR",
+    "UNITS",
+    "ParsedLayout",
+    "off_grid",
+    "off_grid_in_words",
+    "parse_layout",
+    "read_layout",
+    "unit_family",
+]
 
 COLUMNS = (
     "spot",

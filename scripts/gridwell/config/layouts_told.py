@@ -1,0 +1,93 @@
+"""What a layout says, in words a person can check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from gridwell.config.spots import parse_spot, spot_name
+
+_RANGES_NAMED = 6
+
+
+def off_grid(layout: pd.DataFrame, spots: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Where a layout and the grid of its slide do not meet.
+
+    Parameters
+    ----------
+    layout
+        As `gridwell.config.layouts.read_layout` gives it.
+    spots
+        Names of all spots of the grid, as in ``grid.csv``.
+
+    Returns
+    -------
+    laid_out, on_grid : list of str
+        Spots of the layout that the grid does not have, and spots of the grid that no row of
+        the layout names; both row by row.
+    """
+    planned = {parse_spot(name) for name in layout["spot"]}
+    there = {parse_spot(name) for name in spots}
+    return (
+        [spot_name(*spot) for spot in sorted(planned - there)],
+        [spot_name(*spot) for spot in sorted(there - planned)],
+    )
+
+
+def off_grid_in_words(laid_out: Sequence[str], on_grid: Sequence[str]) -> str:
+    """Say what `off_grid` found, in one sentence; empty where the two meet."""
+    parts = []
+    if laid_out:
+        parts.append(f"{_count(laid_out)} of the layout not on the grid ({spot_ranges(laid_out)})")
+    if on_grid:
+        parts.append(f"{_count(on_grid)} of the grid not in the layout ({spot_ranges(on_grid)})")
+    return "; ".join(parts)
+
+
+def _count(spots: Sequence[str]) -> str:
+    return f"{len(spots)} spot{'' if len(spots) == 1 else 's'}"
+
+
+def spot_ranges(spots: Iterable[str], most: int | None = _RANGES_NAMED) -> str:
+    """Names of spots, rectangles of them by their corners: ``A1-B12, D3``.
+
+    Parameters
+    ----------
+    spots
+        Names, in any order.
+    most
+        So many ranges are named, of the others only their number is told; None: all.
+    """
+    columns: dict[int, list[int]] = {}
+    for row, col in sorted({parse_spot(name) for name in spots}):
+        columns.setdefault(row, []).append(col)
+    # [first row, last row, first column, last column], grown downwards by equal runs.
+    ranges: list[list[int]] = []
+    for row, cols in columns.items():
+        for first, last in _runs(cols):
+            above = [item for item in ranges if item[1:] == [row - 1, first, last]]
+            if above:
+                above[0][1] = row
+            else:
+                ranges.append([row, row, first, last])
+    named = [_range(*item) for item in ranges[:most]]
+    if len(ranges) > len(named):
+        named.append(f"and {len(ranges) - len(named)} more places")
+    return ", ".join(named)
+
+
+def _range(top: int, bottom: int, left: int, right: int) -> str:
+    first, last = spot_name(top, left), spot_name(bottom, right)
+    return first if first == last else f"{first}-{last}"
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of each run of consecutive numbers, which are sorted."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
