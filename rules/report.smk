@@ -41,6 +41,11 @@ rule report_screen:
         dose_response=rules.screen.output.dose_response,
         quality=rules.screen.output.quality,
         curves=rules.screen.output.curves,
+        agents=rules.screen.output.agents,
+        growth=rules.screen.output.growth,
+        combinations=rules.screen.output.combinations,
+        replicates=rules.screen.output.replicates,
+        unmatched=rules.screen.output.unmatched,
     output:
         html=report("results/screen/report.html", category="Screen"),
     log:

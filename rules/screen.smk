@@ -10,6 +10,11 @@ rule screen:
         dose_response="results/screen/dose_response.csv",
         quality="results/screen/quality.csv",
         curves="results/screen/curves.csv",
+        agents="results/screen/agents.csv",
+        growth="results/screen/growth.csv",
+        combinations="results/screen/combinations.csv",
+        replicates="results/screen/replicates.csv",
+        unmatched="results/screen/unmatched.csv",
     log:
         "logs/screen/screen.log",
     conda:

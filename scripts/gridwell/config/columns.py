@@ -16,11 +16,14 @@ _SPOT = {
     "y": "Centre of the spot, in full-resolution slide pixels downwards.",
 }
 
+_TIME = "Hours after treatment at which the slides were imaged, as in slides.tsv; may be empty."
+
 _SPOT_FLAGS = {
     "edge_cut": "the spot leaves the slide, part of it was not scanned",
     "empty": "no cells or objects were found in the spot",
     "failed": "the spot could not be measured, the log says why",
     "few_cells": "too few cells for a reliable share",
+    "merged_bodies": "many nuclei lie in bodies that hold several cells, which were not parted",
     "not_found": "the grid says a spot is here, the image does not show one",
     "out_of_focus": "the image is blurred, cells may be missed",
     "saturated": "pixels are at the camera's limit, intensities are too low",
@@ -55,9 +58,25 @@ _CURVE_FLAGS = {
     "few_controls": "few controls",
     "controls_alike": "positive and negative controls are alike",
     "layout_off_grid": "the layout names spots that the grid does not have",
+    "gradient_corrected": "a gradient over a slide was taken off, for its controls prove it",
+    "slides_disagree": "slides differ by more than the scatter of their spots; the interval of "
+    "the EC50 is that of the slides as units",
+}
+_AGENT_FLAGS = {
+    "censored": "groups whose EC50 lies outside the doses tested are not in the pooled one",
+    "heterogeneous": "groups differ much more than their intervals say (I2 above 75 %)",
+}
+_GROWTH_FLAGS = {
+    "no_growth": "the controls did not grow, so nothing can be said of growth",
+    "slow_growth": "the controls doubled less than half a time; growth rates are uncertain",
+}
+_COMBINATION_FLAGS = {
+    "no_single": "an agent was not tested alone at this dose",
+    "no_percent": "without controls nothing can be expected of a combination",
 }
 
 FLAGS: dict[str, str] = _SPOT_FLAGS | _GRID_FLAGS | _COLOUR_FLAGS | _SCREEN_FLAGS | _CURVE_FLAGS
+FLAGS |= _AGENT_FLAGS | _GROWTH_FLAGS | _COMBINATION_FLAGS
 """What each flag says."""
 
 SPOT_FLAGS = tuple(_SPOT_FLAGS)
@@ -137,6 +156,13 @@ COLUMNS: dict[str, dict[str, str]] = {
         "x": "Position of the nucleus, or of the orphan, in pixels of the slide's nuclei channel "
         "to the right.",
         "y": "The same, downwards.",
+        "live_shared": "Label of a live body that holds several nuclei and has another one as its "
+        "own; empty where there is none.",
+        "dead_shared": "The same of a dead body.",
+        "intensity_live": "Mean of the live stain under the nucleus above the background, where "
+        "it is its own; grey values.",
+        "intensity_dead": "The same of the dead stain, less what of the live stain shines through "
+        "(fuse.method posterior).",
         "nuclei_<feature>": "Features of the nucleus, as in instances/<channel>.parquet.",
         "live_<feature>": "Features of the matched live body.",
         "dead_<feature>": "Features of the matched dead body.",
@@ -157,6 +183,20 @@ COLUMNS: dict[str, dict[str, str]] = {
         "viability_stained": "n_live divided by n_live + n_dying + n_dead, which missed or extra "
         "nuclei do not bias; empty where no nucleus is stained.",
         "flags": _flags("spot", *SPOT_FLAGS),
+        "viability_stained_low": "Lower end of the 95 % interval of viability_stained.",
+        "viability_stained_high": "Upper end of the 95 % interval of viability_stained.",
+        "n_ambiguous": "Nuclei whose state is in doubt (fuse.ambiguous).",
+        "n_merged": "Nuclei that share a live or a dead body with another nucleus.",
+        "shift_live_x": "Shift of the live channel against the nuclei in this spot, to the right, "
+        "in pixels of the slide.",
+        "shift_live_y": "The same, downwards.",
+        "shift_live_quality": "Part of the live bodies that meet a nucleus at this shift, beyond "
+        "chance: 0 none, 1 all; empty without bodies.",
+        "shift_dead_x": "Shift of the dead channel, to the right.",
+        "shift_dead_y": "The same, downwards.",
+        "shift_dead_quality": "As for the live channel.",
+        "sharpness": "Steepness of the outlines of the nuclei, 1/pixel; falls where the image is "
+        "out of focus.",
     },
     "spots.csv (objects)": _SPOT
     | {
@@ -196,6 +236,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "normalised": "This number after screen.normalise.",
         "n": "Cells or objects that it rests on; empty where it rests on pixels.",
         "flags": _flags("spot", *SPOT_FLAGS, *_COLOUR_FLAGS, *_SCREEN_FLAGS),
+        "time_h": _TIME,
     },
     "screen/dose_response.csv": {
         "group": "Group of slides, as in slides.tsv.",
@@ -221,6 +262,10 @@ COLUMNS: dict[str, dict[str, str]] = {
         "metric": "Which number was screened.",
         "assay": "Assay of the slides.",
         "normalise": "How the number was normalised.",
+        "time_h": _TIME,
+        "n_slides": "Slides that the spots are on.",
+        "sdss": "Selective drug sensitivity score: dss minus the median of the other groups'; "
+        "empty with fewer than three groups.",
     },
     "screen/curves.csv": {
         "group": "Group of slides, as in slides.tsv.",
@@ -232,6 +277,114 @@ COLUMNS: dict[str, dict[str, str]] = {
         "unit": "Unit of the dose.",
         "metric": "Which number was screened.",
         "assay": "Assay of the slides.",
+        "time_h": _TIME,
+    },
+    "screen/agents.csv": {
+        "agent": "Agent.",
+        "n_groups": "Groups in which it was tested.",
+        "n_fitted": "Groups with a fit.",
+        "n_in_range": "Groups whose EC50 lies within the doses tested: those that are pooled.",
+        "n_below": "Groups whose EC50 lies below the doses tested.",
+        "n_above": "Groups whose EC50 lies above the doses tested.",
+        "n_flat": "Groups in which no effect of the dose shows.",
+        "ec50": "EC50 of a typical group: mean of the groups' on the logarithmic scale as random "
+        "effects; empty with fewer than two groups in range.",
+        "ec50_low": "Lower end of its interval (screen.interval).",
+        "ec50_high": "Upper end of its interval.",
+        "i2": "Share of the variance of the EC50s that is between groups (I2), in percent.",
+        "auc_median": "Median of the groups' auc.",
+        "auc_min": "Least auc of a group.",
+        "auc_max": "Greatest auc of a group.",
+        "dss_median": "Median of the groups' drug sensitivity scores.",
+        "dss_min": "Least score of a group.",
+        "dss_max": "Greatest score of a group.",
+        "sdss_max": "Greatest selective score of a group.",
+        "sdss_group": "The group that has it.",
+        "flags": _flags("row", *_AGENT_FLAGS),
+        "unit": "Unit of the dose.",
+        "metric": "Which number was screened.",
+        "assay": "Assay of the slides.",
+        "normalise": "How the number was normalised.",
+        "time_h": _TIME,
+    },
+    "screen/growth.csv": {
+        "group": "Group of slides, as in slides.tsv.",
+        "agent": "Agent.",
+        "time_h": _TIME,
+        "model": "Curve of the growth rates that was chosen: sigmoid, or flat; empty: none.",
+        "gr50": "Dose at which growth is half of that of the controls (GR 0.5); empty where it "
+        "lies outside the doses tested.",
+        "in_range": "Where gr50 lies: yes (within the doses tested), <min or >max.",
+        "gr_max": "Growth rate at the highest doses: 1 as the controls, 0 no growth, below 0 "
+        "cells die.",
+        "gr_aoc": "Area over the curve of growth rates: 0 where the agent does nothing.",
+        "gr_inf": "Growth rate that the curve approaches at an endless dose.",
+        "gec50": "Dose of half the effect on growth that the curve spans; empty where it lies "
+        "outside the doses tested.",
+        "gr_hill": "Steepness of the curve.",
+        "r2": "Share of the variance that the curve explains.",
+        "p": "Chance of a curve so much better than a flat line (F-test).",
+        "n_spots": "Spots with the agent.",
+        "n_doses": "Distinct doses among them.",
+        "time_zero": "Cells of a spot before treatment.",
+        "control": "Cells of a negative control at this time.",
+        "doublings": "Doublings of the negative controls since.",
+        "flags": _flags("row", *_GROWTH_FLAGS, "no_controls", "few_doses"),
+        "unit": "Unit of the dose.",
+        "assay": "Assay of the slides.",
+    },
+    "screen/combinations.csv": {
+        "group": "Group of slides, as in slides.tsv.",
+        "agents": "Agents in the spot, joined by +.",
+        "doses": "Their doses, in the same order.",
+        "n_spots": "Spots with this combination.",
+        "n_slides": "Slides that they are on.",
+        "mean": "Mean of the normalised number.",
+        "mean_low": "Lower end of its interval (screen.interval), from the spots' scatter.",
+        "mean_high": "Upper end of its interval.",
+        "bliss": "What independent agents would do (Bliss 1939): the shares that each leaves "
+        "alone, multiplied; empty unless each was tested alone at this dose.",
+        "hsa": "What the agent that does more does alone (highest single agent).",
+        "excess_bliss": "By how many points of percent the combination does more than bliss; "
+        "below 0: less.",
+        "excess_low": "Lower end of its interval.",
+        "excess_high": "Upper end of its interval.",
+        "flags": _flags("row", *_COMBINATION_FLAGS, "few_spots"),
+        "metric": "Which number was screened.",
+        "assay": "Assay of the slides.",
+        "normalise": "How the number was normalised.",
+        "time_h": _TIME,
+    },
+    "screen/replicates.csv": {
+        "group": "Group of both slides.",
+        "slide_a": "One slide.",
+        "slide_b": "Another slide of the group, with the same number and time.",
+        "n": "Conditions (agent, dose and sample) that both have.",
+        "pearson": "Correlation of the means of these conditions.",
+        "spearman": "Correlation of their ranks.",
+        "concordance": "Lin's concordance correlation coefficient: 1 where both tell the same; "
+        "a shift or another gain lessens it.",
+        "difference": "Mean of slide_b minus slide_a, in the unit of the normalised number.",
+        "excess": "By how much they typically differ beyond what the scatter of replicate spots "
+        "explains, in the same unit.",
+        "p": "Chance that slides which tell the same differ so much (F-test).",
+        "flags": "slides_disagree where p is below 0.01 and excess above 10 points of percent (a "
+        "tenth of the range where the number is as measured); few_doses where fewer than five "
+        "conditions are shared.",
+        "metric": "Which number was screened.",
+        "assay": "Assay of the slides.",
+        "normalise": "How the number was normalised.",
+        "time_h": _TIME,
+    },
+    "screen/unmatched.csv": {
+        "slide": _SPOT["slide"],
+        "spot": _SPOT["spot"],
+        "reason": "not_on_grid (the layout names a spot that the grid does not have) or "
+        "not_in_layout (the grid has a spot that the layout does not name).",
+        "agent": "Agent, as in the layout.",
+        "concentration": "Its dose.",
+        "unit": "Unit of the dose.",
+        "role": "What the spot is for, as in the layout.",
     },
     "screen/quality.csv": {
         "slide": "Slide, as in slides.tsv.",
@@ -347,7 +500,9 @@ QUALITY: dict[str, str] = {
     "n_spots": "Positions of the grid.",
     "n_found": "Positions where a spot shows.",
     "n_measured": "Spots with a value.",
-    "n_used": "Spots with a value that count in statistics.",
+    "n_used": "Spots with a value that may enter curves and statistics.",
+    "n_left_out": "Of these, spots with few cells, which curves use and the statistics below do "
+    "not.",
     "n_flagged": "Spots with any flag.",
     "n_<flag>": f"Spots with this flag: {', '.join((*SPOT_FLAGS, *_SCREEN_FLAGS))}.",
     "layout_not_on_grid": "Spots of the layout that the grid does not have.",
@@ -358,21 +513,50 @@ QUALITY: dict[str, str] = {
     "n_pos_ctrl": "Positive controls used.",
     "neg_ctrl_median": "Median of the negative controls, as measured.",
     "neg_ctrl_sd": "Standard deviation of the negative controls.",
+    "neg_ctrl_cv": "Coefficient of variation of the negative controls, in percent.",
     "pos_ctrl_median": "Median of the positive controls, as measured.",
     "pos_ctrl_sd": "Standard deviation of the positive controls.",
     "z_prime": "Z' = 1 - 3 (sd+ + sd-) / |mean+ - mean-| of the controls; above 0.5 is good.",
     "robust_z_prime": "Z' with medians and MADs, which single bad spots do not spoil.",
     "ssmd": "Strictly standardised mean difference of negative and positive controls.",
+    "robust_ssmd": "SSMD with medians and MADs.",
+    "signal_window": "Room between three standard deviations of both controls, in standard "
+    "deviations of the negative ones; above 2 is good.",
     "edge_effect": "Median of the outermost negative controls minus that of the inner ones, in "
     "percent of the inner.",
     "edge_effect_all": "The same over all spots used.",
+    "edge_p": "Chance of such a difference between outermost and inner negative controls "
+    "(Mann-Whitney).",
+    "edge_all_p": "The same over all spots, each against the others of its agent and dose.",
+    "row_p": "Chance that rows differ so much where nothing is wrong (Kruskal-Wallis), each spot "
+    "against the others of its agent and dose.",
+    "col_p": "The same of columns.",
+    "morans_i": "Moran's I: above 0 where neighbouring spots deviate alike from the others of "
+    "their agent and dose.",
+    "morans_p": "Chance of so great a Moran's I, by exchanging spots of the same agent and dose.",
+    "n_replicated": "Conditions (agent, dose and sample) with two spots or more.",
+    "replicate_sd": "Standard deviation of replicate spots, pooled over conditions, in the unit of "
+    "the normalised number.",
+    "replicate_cv": "The same in percent of the mean of these spots.",
+    "replicate_icc": "Intraclass correlation: share of the variance that is between conditions; 1 "
+    "where replicate spots agree.",
+    "gradient": "How much the plane through the negative controls changes over the slide, in "
+    "percent of their mean; it may be chance, see correction_p.",
+    "correction_gain": "Squared error of the negative controls, each predicted from the others, "
+    "that a plane or a quadratic surface saves against their mean, in percent.",
+    "correction_p": "Chance of such a saving, by exchanging the controls' places.",
+    "correction": "What was taken off: 0 nothing, 1 a plane, 2 a quadratic surface. It is where "
+    "correction_gain is at least 5, correction_p below 0.03 and screen.correct is auto.",
+    "correction_range": "Difference between the greatest and the least factor that spots were "
+    "divided by, in percent.",
     "metric_of_study": "1 where the slide has the number named in screen.metric, 0 where its "
     "assay's own number stands in.",
 }
 """Statistics of quality.csv."""
 
 _NOT_MEASURED = {"slide", "spot", "row", "col", "x", "y", "flags", "viability_low",
-                 "viability_high", "value_low", "value_high"}  # fmt: skip
+                 "viability_high", "viability_stained_low", "viability_stained_high",
+                 "value_low", "value_high"}  # fmt: skip
 
 
 def column_names(table: str) -> list[str]:

@@ -391,6 +391,13 @@ class LearnModel(Options):
 class FuseOptions(Options):
     """Matching nuclei with live and dead bodies of the same spot."""
 
+    method: Literal["posterior", "knn", "overlap"] = Field(
+        default="posterior",
+        description="posterior: shifts between the channels undone, bodies matched one to one, and "
+        "the stain's intensity under each nucleus as a second witness. knn: the nearest body "
+        "within the gate, as published. overlap: the body that covers most of the nucleus. The "
+        "last two take the match alone for a proof and undo no shift.",
+    )
     gate: Annotated[float, Field(gt=0, le=10)] = Field(
         default=1.25,
         description="Farthest match, as a multiple of the sum of half of both objects' diameters.",
@@ -447,6 +454,12 @@ class ScreenOptions(Options):
         "percent_inhibition: 0 at the negative, 100 at the positive controls. none: as measured. "
         "The value of colorimetry has no true zero: it stays as measured under "
         "percent_of_control.",
+    )
+    correct: Literal["auto", "never"] = Field(
+        default="auto",
+        description="auto: a gradient over the slide is taken off where 12 or more negative "
+        "controls prove it: leaving each of them out, the others' surface predicts it better "
+        "than their mean does, by more than chance (p < 0.03). never: it is only shown.",
     )
     min_doses: Annotated[int, Field(ge=3)] = Field(
         default=5, description="Fewest distinct doses to fit a curve to."
@@ -526,6 +539,12 @@ class Slide(Options):
     group: str | None = Field(
         default=None, description="Patient, cell line or batch; curves are fitted per group."
     )
+    time_h: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description="Hours after treatment at which the slide was imaged; 0: before treatment. "
+        "A group with slides at 0 and later gets growth rates; slides at 0 are part of no curve, "
+        "and each later time has its own curves. Empty or no such column: one time.",
+    )
 
 
 class Channel(Options):
@@ -566,6 +585,11 @@ class LayoutRow(Options):
         default=None, description="Known value of the spot, such as its pH; for calibration."
     )
     sample: str | None = Field(default=None, description="Sample in the spot; optional.")
+    plate: str | None = Field(
+        default=None,
+        description="Plate of the row, where one file lays out several; a slide names its own as "
+        "layout.csv#PLATE in slides.tsv.",
+    )
 
 
 class Carrier(Options):

@@ -95,6 +95,14 @@ def auto_column(assay: Assay, spots: pd.DataFrame) -> str:
     return next((name for name in spots.columns.astype(str) if name.startswith("n_")), "n_")
 
 
+def counted_cells(spots: pd.DataFrame, assay: Assay) -> pd.Series:
+    """Cells of each spot whose growth is of interest: live ones, or the objects of a channel."""
+    column = "n_live" if assay is Assay.VIABILITY else auto_column(assay, spots)
+    if assay is Assay.COLORIMETRY or column not in spots:
+        return pd.Series(np.nan, index=spots.index)
+    return spots[column].astype(float)
+
+
 def _aggregate(
     metric: Metric, spots: pd.DataFrame, instances: Mapping[str, Path], roles: Mapping[str, str]
 ) -> Measured | None:

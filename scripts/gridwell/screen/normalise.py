@@ -72,27 +72,38 @@ def one_row_per_spot(layout: pd.DataFrame) -> pd.DataFrame:
 
     An agent at dose 0 beside another agent is not there. Several agents left make a
     combination: their names joined by `` + `` in alphabetical order, no concentration (a curve
-    over one number would mean nothing), `combination` true.
+    over one number would mean nothing), `combination` true, `doses` as text in the order of
+    the names and `parts` with (agent, dose as text) of each.
 
     Returns
     -------
     DataFrame
-        ``spot, agent, concentration, unit, role, replicate, sample, combination``.
+        ``spot, agent, concentration, unit, role, replicate, sample, combination, doses, parts``.
     """
     columns = ["spot", "agent", "concentration", "unit", "role", "replicate", "sample"]
-    table = layout[columns].assign(combination=False)
+    table = layout[columns].assign(combination=False, doses=None, parts=None)
     several = table["spot"].duplicated(keep=False)
     if not several.any():
         return table
-    rows = [table[~several]]
+    rows = [table[~several]] if not several.all() else []
     for _, spot in table[several].groupby("spot", sort=True):
         present = spot[spot["concentration"].fillna(0) > 0]
         row = (present if len(present) else spot).sort_values("agent").head(1).copy()
         if len(present) > 1:
-            row["agent"] = " + ".join(sorted(present["agent"].fillna("").astype(str)))
+            agents = present["agent"].fillna("").astype(str)
+            doses = zip(present["concentration"], present["unit"], strict=True)
+            parts = sorted(zip(agents, [dose_text(*dose) for dose in doses], strict=True))
+            row["agent"] = " + ".join(agent for agent, _ in parts)
             row["concentration"], row["unit"], row["combination"] = np.nan, None, True
+            row["doses"] = " + ".join(dose for _, dose in parts)
+            row["parts"] = pd.Series([tuple(parts)], index=row.index, dtype=object)
         rows.append(row)
     return pd.concat(rows, ignore_index=True)
+
+
+def dose_text(concentration: float, unit: str | None) -> str:
+    """A dose with its unit, as in combinations.csv: ``0.3 uM``."""
+    return f"{concentration:.8g} {unit if isinstance(unit, str) else ''}".strip()
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from gridwell.config.columns import SPOT_FLAGS
-
-MAD = 1.4826  # makes the median absolute deviation a standard deviation, for normal scatter
+from gridwell.screen.replicates import within_slide
+from gridwell.screen.spatial import MAD, position_statistics
 
 
 def read_grid_facts(path: Path) -> dict[str, Any]:
@@ -26,9 +26,11 @@ def read_grid_facts(path: Path) -> dict[str, Any]:
 def control_statistics(negative: np.ndarray, positive: np.ndarray) -> dict[str, float]:
     """Separation of the controls.
 
-    Z' (Zhang, Chung and Oldenburg 1999), its robust form with medians and MAD * 1.4826, and
-    SSMD (Zhang 2007) of negative minus positive controls, whose sign is kept. Each needs two
-    spots of both kinds, and is NaN without.
+    Z' (Zhang, Chung and Oldenburg 1999), SSMD of negative minus positive controls, whose sign
+    is kept (Zhang 2007), their robust forms with medians and MAD * 1.4826, and the signal
+    window (Sittampalam et al. 1997): the room between both controls' three standard deviations,
+    in standard deviations of the negative ones. Each needs two spots of both kinds, and is NaN
+    without.
 
     Parameters
     ----------
@@ -50,11 +52,18 @@ def control_statistics(negative: np.ndarray, positive: np.ndarray) -> dict[str, 
     result |= {
         "neg_ctrl_median": neg["median"],
         "neg_ctrl_sd": neg["sd"],
+        "neg_ctrl_cv": 100 * _ratio(neg["sd"], abs(neg["mean"])),
         "pos_ctrl_median": pos["median"],
         "pos_ctrl_sd": pos["sd"],
         "z_prime": _z(neg["mean"], neg["sd"], pos["mean"], pos["sd"]),
         "robust_z_prime": _z(neg["median"], neg["mad"], pos["median"], pos["mad"]),
         "ssmd": _ratio(neg["mean"] - pos["mean"], float(np.hypot(neg["sd"], pos["sd"]))),
+        "robust_ssmd": _ratio(
+            neg["median"] - pos["median"], float(np.hypot(neg["mad"], pos["mad"]))
+        ),
+        "signal_window": _ratio(
+            abs(neg["mean"] - pos["mean"]) - 3 * (neg["sd"] + pos["sd"]), neg["sd"]
+        ),
     }
     return result
 
@@ -93,14 +102,15 @@ def slide_quality(spots: pd.DataFrame, grid: dict[str, Any], *, off_grid: int) -
     Parameters
     ----------
     spots
-        The slide's rows of screen/spots.csv, with ``row0`` and ``col0`` from 0, ``used`` (counts
-        in statistics) and ``in_layout``.
+        The slide's rows of screen/spots.csv, with ``row0`` and ``col0`` from 0, ``used`` (may
+        enter curves), ``counts`` (enters statistics), ``gain``, ``doses`` and ``in_layout``.
     grid
         As `read_grid_facts` gives it.
     off_grid
         Spots of the layout that the grid does not have.
     """
-    used = spots[spots["used"] & spots["measured"].notna()]
+    enters = spots["used"] & spots["measured"].notna()
+    used = spots[spots["counts"]]
     negative = used.loc[used["role"] == "neg_ctrl"]
     positive = used.loc[used["role"] == "pos_ctrl", "measured"]
     rows, cols = int(grid["rows"] or 0), int(grid["cols"] or 0)
@@ -109,7 +119,8 @@ def slide_quality(spots: pd.DataFrame, grid: dict[str, Any], *, off_grid: int) -
         "n_spots": float(len(spots)),
         "n_found": np.nan if grid["found"] is None else float(grid["found"]),
         "n_measured": float(spots["measured"].notna().sum()),
-        "n_used": float(len(used)),
+        "n_used": float(enters.sum()),
+        "n_left_out": float(enters.sum() - len(used)),
         "n_flagged": float(spots["flags"].ne("").sum()),
     }
     result |= {f"n_{flag}": float(words.map(lambda w, f=flag: f in w).sum()) for flag in SPOT_FLAGS}
@@ -127,4 +138,5 @@ def slide_quality(spots: pd.DataFrame, grid: dict[str, Any], *, off_grid: int) -
     result["edge_effect_all"] = edge_effect(
         used["measured"], used["row0"], used["col0"], rows, cols
     )
-    return result
+    result |= position_statistics(used, rows, cols)
+    return result | within_slide(used, abs(float(spots["gain"].median())))
