@@ -9,7 +9,7 @@ radius) and `relate` (the body of the largest overlap) are computed here, withou
 
   right      share of the nuclei with their true state; worst: mean of the worst tenth of spots
   bias, mae  of viability_stained against the truth of the spot's cells, in points; v_bias: of
-             viability
+             viability, whose truth counts false nuclei as its definition does
   cover      share of spots whose 95 % interval holds the probability that states were drawn
              with / the true share of the spot's cells; s_: those of viability_stained
   unsure     share of ambiguous nuclei; ece: expected calibration error of p_live
@@ -334,7 +334,9 @@ def judged(truth: Truth, fused: Fused) -> dict[str, Any]:
     counts = counts.reindex(index=truth.spots["spot"], columns=list(STATES), fill_value=0)
     stained = counts[["live", "dying", "dead"]].sum(axis=1).to_numpy()
     spots = truth.spots.merge(fused.spots, on="spot", suffixes=("_true", ""), validate="1:1")
-    spots["live_share"] = counts["live"].to_numpy() / np.maximum(counts.sum(axis=1).to_numpy(), 1)
+    false = truth.false["spot"][truth.false["role"] == "nuclei"].value_counts()
+    nuclei_of = counts.sum(axis=1) + false.reindex(counts.index, fill_value=0)
+    spots["live_share"] = counts["live"].to_numpy() / np.maximum(nuclei_of.to_numpy(), 1)
     spots["stained_share"] = np.where(
         stained > 0, counts["live"].to_numpy() / np.maximum(stained, 1), np.nan
     )

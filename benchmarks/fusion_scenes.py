@@ -124,7 +124,7 @@ class Truth:
         One row a label of debris: spot, role, label.
     spots
         One row a spot: spot, the probabilities `viability` (of stained cells) and `live` (of all
-        cells), and the shift of both channels on the slide.
+        nuclei, debris among them), and the shift of both channels on the slide.
     """
 
     cells: pd.DataFrame
@@ -276,9 +276,8 @@ class _Spot:
             there = np.isin(every, labels[role]) & (every > 0)
             every = np.where(there, every, 0)
             names[role] = np.zeros(len(state), np.int64)
-            names[role][seen[role]] = every[: len(own)]
-            if role == scene.stranger:
-                names[role][:] = 0
+            if role != scene.stranger:
+                names[role][seen[role]] = every[: len(own)]
             false[role] = every[len(own) :][every[len(own) :] > 0]
         live = shown["live"][seen["live"]].moved(moves["dead"])
         paints["dead"] = paints["dead"] + scene.bleed * _paint(size, live)
@@ -481,14 +480,15 @@ def _truth(spots: list[_Spot], scene: Scene, frame: SpotFrame, shifts: Array) ->
         columns = {role: spot.names[role] for role in ROLES}
         states = np.array(STATES, dtype=object)[spot.state]
         cells.append(pd.DataFrame({"spot": name, "state": states} | columns))
-        for role in ROLES:
-            false.append(pd.DataFrame({"spot": name, "role": role, "label": spot.false[role]}))
+        false += [
+            pd.DataFrame({"spot": name, "role": role, "label": spot.false[role]}) for role in ROLES
+        ]
     goals = np.array([spot.goal for spot in spots])
     table = pd.DataFrame(
         {
             "spot": list(frame.spots),
             "viability": goals,
-            "live": goals * (1 - scene.inactive),
+            "live": goals * (1 - scene.inactive) / (1 + scene.debris[0]),
             "live_dx": shifts[:, 0, 0],
             "live_dy": shifts[:, 0, 1],
             "dead_dx": shifts[:, 1, 0],
