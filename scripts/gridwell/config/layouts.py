@@ -1,369 +1,319 @@
-"""Layouts: which agent and dose is in which spot."""
+"""Layouts: which agent and dose is in which spot, in the kinds of files that people have."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
 
 import pandas as pd
-from pydantic import ValidationError
 
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.explain import closest, problems_of, short
-from gridwell.config.layouts_told import off_grid, off_grid_in_words
-from gridwell.config.models import LayoutRow, SpotRole, Unit
-from gridwell.config.spots import parse_spot, row_index, spot_name
-from gridwell.config.tables import read_table
+from gridwell.config.explain import suggest
+from gridwell.config.layouts_echo import Facts, find_transfers, in_common_unit, read_transfers
+from gridwell.config.layouts_grid import has_blocks, read_grid
+from gridwell.config.layouts_long import read_long
+from gridwell.config.layouts_rows import ParsedLayout, Source, checked, frame, unit_family
+from gridwell.config.layouts_told import layout_in_words, off_grid, off_grid_in_words
+from gridwell.config.layouts_words import (
+    COLUMNS,
+    MOLAR,
+    UNITS,
+    read_number,
+    read_title,
+    read_unit,
+    read_volume,
+    split_quantity,
+)
+from gridwell.config.tables import Records, read_records
 
 __all__ = [
     "COLUMNS",
     "MOLAR",
     "UNITS",
     "ParsedLayout",
+    "layout_files",
+    "layout_in_words",
     "off_grid",
     "off_grid_in_words",
     "parse_layout",
+    "plate_of",
     "read_layout",
+    "split_plate",
     "unit_family",
 ]
 
-COLUMNS = (
-    "spot",
-    "row",
-    "col",
-    "agent",
-    "concentration",
-    "unit",
-    "role",
-    "replicate",
-    "value",
-    "sample",
-)
-UNITS: tuple[str, ...] = get_args(Unit)
-MOLAR = {"M": 0, "mM": -3, "uM": -6, "nM": -9, "pM": -12}
-"""Molar units, as powers of ten of a mole per litre."""
-_SAME_UNIT = {
-    "mol/l": "M",
-    "mmol/l": "mM",
-    "umol/l": "uM",
-    "nmol/l": "nM",
-    "pmol/l": "pM",
-    "ug/ml": "ug/mL",
-    "mg/l": "ug/mL",
-    "percent": "%",
-}
-# What holds for the spot as a whole, whichever agent a row is about.
-_OF_THE_SPOT = ("role", "replicate", "value", "sample")
-_NUMBER_OF_ROW = re.compile(r"^[0-9]+(\.0+)?$")
+FACTS = ("unit", "volume", "stock")
+"""What a line ``# unit: uM`` of a file, or an option of ``gridwell layout``, may say."""
+
+_FACT = re.compile(r"^#\s*(unit|volume|stock)s?\s*[:=]\s*(.*)$", re.IGNORECASE)
+_BARCODES = ("assay_plate_barcode", "plate_map_name")
+_PLATE_MAPS = ("{}", "{}.txt", "{}.tsv", "{}.csv", "platemap/{}.txt", "platemap/{}.tsv",
+               "platemap/{}.csv", "platemap/{}")  # fmt: skip
 
 
-@dataclass
-class ParsedLayout:
-    """A layout with the line of each of its rows, and everything that is wrong with it."""
-
-    table: pd.DataFrame
-    lines: list[int]
-    problems: list[Problem] = field(default_factory=list)
-
-
-def read_layout(path: Path) -> pd.DataFrame:
+def read_layout(path: Path, plate: str | None = None) -> pd.DataFrame:
     """Read a layout, one row per spot and agent.
 
     Parameters
     ----------
     path
-        CSV with commas, semicolons or tabs; UTF-8, UTF-16 or Latin-1.
+        Text table with commas, semicolons or tabs; UTF-8, UTF-16 or Latin-1: one row for each
+        spot and agent, blocks drawn as the plate, a pick list of an acoustic dispenser, a plate
+        map, or a table of barcodes and plate maps. ``layout.csv#P1`` is plate P1 of layout.csv.
+    plate
+        Plate to read, where the file lays out several.
 
     Returns
     -------
     DataFrame
         ``spot`` (as C7), ``row`` and ``col`` (from 0), ``agent``, ``concentration``, ``unit``
-        (one of `UNITS`), ``role``, ``replicate``, ``value``, ``sample``; in the order of the
-        file, missing values as NaN.
+        (one of `UNITS`), ``role``, ``replicate``, ``value``, ``sample``, ``plate``; in the order
+        of the file, missing values as NaN.
 
     Raises
     ------
     InputError
-        With all mistakes of the file, each with its line.
+        With all mistakes of the file, each with its line; or where the file lays out several
+        plates and none is named.
     """
-    parsed = parse_layout(Path(path), Path(path).name)
+    path, named = split_plate(Path(path))
+    parsed = parse_layout(path, path.name)
     if parsed.problems:
         raise InputError(parsed.problems)
-    return parsed.table
+    chosen = plate_of(parsed, plate or named, path.name)
+    if isinstance(chosen, Problem):
+        raise InputError(chosen)
+    return chosen.table
 
 
-def parse_layout(path: Path, name: str) -> ParsedLayout:
-    """As `read_layout`, but with the line of each row, and problems told instead of raised."""
+def split_plate(path: Path) -> tuple[Path, str | None]:
+    """File and plate of ``layout.csv#P1``; a file of that very name is the file."""
+    if "#" not in path.name or path.exists():
+        return path, None
+    file, _, plate = path.name.partition("#")
+    return path.with_name(file), plate.strip()
+
+
+def plate_of(parsed: ParsedLayout, plate: str | None, name: str) -> ParsedLayout | Problem:
+    """The rows of one plate, or what is wrong with the choice.
+
+    Parameters
+    ----------
+    plate
+        Its name, or None where the file has one plate only.
+    name
+        What the problem calls the file.
+    """
+    plates = parsed.plates
+    if plate is None:
+        if len(plates) < 2:
+            return parsed
+        return Problem(
+            file=name,
+            reason=f"lays out {len(plates)} plates, and it is not said which is meant",
+            remedy=f"Write it as {Path(name).name}#{plates[0]}. {suggest('', plates, 'plates')}",
+            value=Path(name).name,
+        )
+    if plate in plates:
+        return parsed.of_plate(plate)
+    remedy = suggest(plate, plates, "plates") if plates else f"Write {Path(name).name} alone."
+    reason = "is no plate of this layout" if plates else "lays out no plates by name"
+    return Problem(file=name, reason=reason, remedy=remedy, value=f"#{plate}")
+
+
+def parse_layout(path: Path, name: str, said: Mapping[str, str] | None = None) -> ParsedLayout:
+    """As `read_layout`, but all plates, the line of each row, and problems told, not raised.
+
+    Parameters
+    ----------
+    path
+        The file, without a plate.
+    name
+        What problems call the file.
+    said
+        What the file does not say: ``unit``, ``volume`` (of a spot, as 50 uL) and ``stock``
+        (concentration of all sources, as 10 mM). It wins over lines ``# unit: uM`` in the file.
+    """
     if not (path.exists() or path.is_symlink()):
         problem = Problem(
             file=name, reason="does not exist", remedy="Put the layout there, or correct its name."
         )
-        return ParsedLayout(_frame([]), [], [problem])
-    table = read_table(path, name, known=COLUMNS, required=(), separators=",;\t")
-    problems = table.problems
-    if not table.columns:
-        if not problems:
-            problems.append(_no_spots(name, table.line, "spot"))
-        return ParsedLayout(_frame([]), [], problems)
-    missing = _missing_columns(table.columns, name, table.line)
-    if missing:
-        return ParsedLayout(_frame([]), [], problems + missing)
-    if not table.rows and not problems:
-        problems.append(
+        return ParsedLayout(frame([]), [], [problem])
+    records = read_records(path, name, separators=",;\t")
+    if not records.rows:
+        problems = records.problems or [
             Problem(
                 file=name,
-                row=table.line + 1,
-                reason="has a header but no rows",
-                remedy="Write one row for each spot and agent.",
+                row=1,
+                reason="is empty",
+                remedy="Write a header line with the columns spot, agent, concentration, unit, "
+                "role first.",
             )
-        )
-    rows: list[dict[str, Any]] = []
-    lines: list[int] = []
-    for line, cells in table.rows:
-        row, found = _read_row(cells, name, line)
-        problems += found
-        if row is not None:
-            rows.append(row)
-            lines.append(line)
-    problems += _contradictions(rows, lines, name)
-    problems.sort(key=lambda problem: problem.row or 0)
-    return ParsedLayout(_frame(rows), lines, problems)
+        ]
+        return ParsedLayout(frame([]), [], problems)
+    header = [cell.strip().lower().replace(" ", "_") for cell in records.rows[0][1]]
+    if all(title in header for title in _BARCODES):
+        return _of_plate_maps(records, path, name, said)
+    facts, wrong = _facts(records, name, said or {})
+    parsed = checked(_read(records, name, facts), name)
+    parsed.problems[:0] = wrong
+    return parsed
 
 
-def _missing_columns(columns: list[str], name: str, line: int) -> list[Problem]:
-    problems = []
-    if "spot" not in columns:
-        missing = [column for column in ("row", "col") if column not in columns]
-        problems += (
-            [
-                _no_spots(name, line, column)
-                for column in (missing if len(missing) == 1 else ["spot"])
-            ]
-            if missing
-            else []
-        )
-    if not set(columns) & {"agent", "role", "value", "sample", "replicate"}:
-        problems.append(
-            Problem(
-                file=name,
-                row=line,
-                reason="says nothing about the spots",
-                remedy="Add at least one of the columns agent, role, value, sample.",
-            )
-        )
-    return problems
-
-
-def _no_spots(name: str, line: int, column: str) -> Problem:
-    return Problem(
-        file=name,
-        row=line,
-        column=column,
-        reason="is missing from the header",
-        remedy="Name the spots in a column spot (as C7), or in two columns row and col.",
-    )
-
-
-def _read_row(
-    cells: Mapping[str, str], name: str, line: int
-) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """One row as values, or None and what is wrong with it."""
-    cells = dict(cells)
-    problems: list[Problem] = []
-
-    def wrong(column: str, reason: str, remedy: str, value: object = None) -> None:
-        problems.append(Problem(name, reason, remedy, row=line, column=column, value=short(value)))
-
-    position = _position(cells, wrong)
-    for column in ("row", "col", "spot"):
-        cells.pop(column, None)
-    if "unit" in cells:
-        unit = _unit(cells["unit"])
-        if unit is None:
-            meant = closest(cells["unit"], UNITS)
-            wrong(
-                "unit",
-                "is no known unit",
-                (f"Did you mean {meant!r}? " if meant else "")
-                + f"Units: {', '.join(UNITS)}; convert others to one of them.",
-                cells.pop("unit"),
-            )
-        else:
-            cells["unit"] = unit
-    for column in ("concentration", "value"):
-        if column in cells:
-            cells[column] = cells[column].replace("\u2212", "-")
-    row = None
-    try:
-        row = LayoutRow.model_validate({"spot": "A1", **cells})
-    except ValidationError as error:
-        for _, problem in problems_of(error, LayoutRow, file=name, row=line):
-            problems.append(_negative(problem))
-    if row is not None and not any(problem.column == "unit" for problem in problems):
-        _check_dose(row, wrong)
-    if problems or row is None or position is None:
-        return None, problems
-    values = row.model_dump() | {"role": row.role.value}
-    values |= {"spot": spot_name(*position), "row": position[0], "col": position[1]}
-    return values, problems
-
-
-def _negative(problem: Problem) -> Problem:
-    if problem.column == "concentration" and problem.reason == "is too small":
-        return Problem(
-            problem.file,
-            "is negative",
-            "A concentration is 0 or more; write it as it is, not as its logarithm.",
-            row=problem.row,
-            column=problem.column,
-            value=problem.value,
-        )
-    return problem
-
-
-def _position(cells: Mapping[str, str], wrong: Callable[..., None]) -> tuple[int, int] | None:
-    """Row and column from 0, from `spot`, or `row` and `col`, or both where they agree."""
-    named = lined = None
-    if "spot" in cells:
-        try:
-            named = parse_spot(cells["spot"])
-        except ValueError:
-            wrong(
-                "spot",
-                "is no spot",
-                "Write the letters of the row and the number of the column, as C7.",
-                cells["spot"],
-            )
-            return None
-    given = [column for column in ("row", "col") if column in cells]
-    if len(given) == 1 or not (given or named):
-        missing = ({"row", "col"} - set(given)).pop() if given else "spot"
-        wrong(missing, "is empty", "Name the spot of this row, as C7, or by its row and column.")
-        return None
-    if given:
-        lined = _row_and_col(cells["row"], cells["col"], wrong)
-        if lined is None:
-            return None
-    if named and lined and named != lined:
-        wrong(
-            "spot",
-            f"is not the spot of row {cells['row']} and column {cells['col']}, "
-            f"which is {spot_name(*lined)}",
-            "Correct one of them, or delete the columns row and col.",
-            cells["spot"],
-        )
-        return None
-    return named or lined
-
-
-def _row_and_col(row: str, col: str, wrong: Callable[..., None]) -> tuple[int, int] | None:
-    if _NUMBER_OF_ROW.match(row):
-        row_at = int(float(row)) - 1
+def _read(records: Records, name: str, facts: Facts) -> Source:
+    """Read a file by the reader of its kind, which its content tells."""
+    if find_transfers(records) is not None:
+        return read_transfers(records, name, facts)
+    blocks = has_blocks(records)
+    titles = [read_title(cell) for cell in records.rows[0][1]]
+    columns = {title.column for title in titles if title}
+    table = bool(columns & {"spot"}) or columns >= {"row", "col"}
+    if blocks and not table:
+        source = read_grid(records, name)
     else:
-        try:
-            row_at = row_index(row)
-        except ValueError:
-            row_at = -1
-    if not 0 <= row_at < 10_000:
-        wrong("row", "is no row", "Write letters (A, B, …, AA) or a number from 1.", row)
-        return None
-    if not _NUMBER_OF_ROW.match(col) or not 1 <= int(float(col)) < 10_000:
-        wrong("col", "is no column", "Write a whole number from 1.", col)
-        return None
-    return row_at, int(float(col)) - 1
-
-
-def _unit(text: str) -> str | None:
-    """The unit in our spelling, or None: ``µM`` (either micro sign) -> ``uM``."""
-    plain = text.replace("\u00b5", "u").replace("\u03bc", "u").replace(" ", "")
-    if plain in UNITS:
-        return plain
-    return _SAME_UNIT.get(plain.lower())
-
-
-def _check_dose(row: LayoutRow, wrong: Callable[..., None]) -> None:
-    if row.concentration and row.unit is None:
-        wrong("unit", "is empty although a concentration is given", f"Write {', '.join(UNITS)}.")
-    if row.role is not SpotRole.SAMPLE:
-        return
-    if row.agent and row.concentration is None:
-        wrong(
-            "concentration",
-            f"is empty although the spot is a sample with agent {row.agent}",
-            "Write the dose; for an untreated spot give the role neg_ctrl instead.",
-        )
-    if row.concentration and not row.agent:
-        wrong("agent", "is empty although a concentration is given", "Write the agent's name.")
-
-
-def _contradictions(rows: list[dict[str, Any]], lines: list[int], name: str) -> list[Problem]:
-    """Rows that are right alone and wrong together."""
-    problems = []
-    first: dict[tuple[str, str | None], int] = {}
-    of_spot: dict[str, tuple[int, dict[str, Any]]] = {}
-    families: dict[str, tuple[int, str]] = {}
-    for line, row in zip(lines, rows, strict=True):
-        spot, agent, unit = row["spot"], row["agent"], row["unit"]
-        if (spot, agent) in first:
-            what = f"and agent {agent} " if agent else ""
-            problems.append(
+        source = read_long(records, name)
+        if blocks:
+            source.problems.append(
                 Problem(
                     file=name,
-                    row=line,
-                    column="spot",
-                    reason=f"spot {spot} {what}stands in row {first[spot, agent]} already",
-                    remedy="Keep one of the two rows; a combination has a row for each agent.",
-                    value=spot,
+                    row=records.rows[0][0],
+                    reason="begins as a table of spots and has blocks drawn as the plate as well",
+                    remedy="Keep one of the two in this file.",
+                )
+            )
+    source.unit = facts.unit
+    if facts.unit is not None:
+        source.assumed.append(f"doses without a unit of their own are in {facts.unit[0]}")
+    return source
+
+
+def _facts(records: Records, name: str, said: Mapping[str, str]) -> tuple[Facts, list[Problem]]:
+    """What lines ``# unit: uM`` and the user say of the whole file."""
+    words: dict[str, tuple[int | None, str]] = {}
+    for line, text in records.notes:
+        match = _FACT.match(text)
+        if match:
+            words[match[1].lower()] = (line, match[2].strip())
+    words |= {key: (None, text) for key, text in said.items()}
+    facts, problems = Facts(), []
+    for key, (line, text) in words.items():
+        value: object = None
+        if key == "unit":
+            value = read_unit(text)
+            remedy = f"Write one of {', '.join(UNITS)}."
+        elif key == "volume":
+            value = read_volume(text)
+            remedy = "Write a number and its unit, as 50 uL or 120 nL."
+        else:
+            parts = split_quantity(text)
+            number = read_number(parts[0]) if parts else None
+            scale = read_unit(parts[1]) if parts else None
+            value = in_common_unit(number, scale) if number and scale else None
+            remedy = "Write a number and its unit, as 10 mM."
+        if value is None:
+            where = name if line else "command line"
+            column = key if line else f"--{key}"
+            reason = "is no known unit" if key == "unit" else "is no number with a known unit"
+            problems.append(Problem(where, reason, remedy, line, column, text))
+        else:
+            facts = replace(facts, **{key: value})
+    return facts, problems
+
+
+def _of_plate_maps(
+    records: Records, path: Path, name: str, said: Mapping[str, str] | None
+) -> ParsedLayout:
+    """Read the plate maps that a table of barcodes names; each barcode is a plate."""
+    header = [cell.strip().lower().replace(" ", "_") for cell in records.rows[0][1]]
+    at = [header.index(title) for title in _BARCODES]
+    tables, lines, problems, assumed = [], [], [], []
+    maps: dict[str, ParsedLayout] = {}
+    seen: dict[str, int] = {}
+    for line, cells in records.rows[1:]:
+        barcode, plate_map = (cells[index] if index < len(cells) else "" for index in at)
+        titles = [records.rows[0][1][index] for index in at]
+        for title, text in zip(titles, (barcode, plate_map), strict=True):
+            if not text:
+                problems.append(Problem(name, "is empty", "Fill it in.", line, title))
+        if not (barcode and plate_map):
+            continue
+        if barcode in seen:
+            problems.append(
+                Problem(
+                    name,
+                    f"stands in row {seen[barcode]} already",
+                    "Keep one of the two.",
+                    line,
+                    titles[0],
+                    barcode,
                 )
             )
             continue
-        first[spot, agent] = line
-        line_before, before = of_spot.setdefault(spot, (line, row))
-        problems += [
-            Problem(
-                file=name,
-                row=line,
-                column=column,
-                reason=f"spot {spot} has another {column} in row {line_before}: "
-                f"{before[column] if before[column] is not None else 'empty'}",
-                remedy=f"Give all rows of a spot the same {column}.",
-                value=row[column],
-            )
-            for column in _OF_THE_SPOT
-            if row[column] != before[column]
-        ]
-        if agent and unit:
-            family = unit_family(unit)
-            line_before, family_before = families.setdefault(agent, (line, family))
-            if family != family_before:
+        seen[barcode] = line
+        if plate_map not in maps:
+            file = _plate_map(path, plate_map)
+            if file is None:
                 problems.append(
                     Problem(
-                        file=name,
-                        row=line,
-                        column="unit",
-                        reason=f"doses of {agent} are in another unit in row {line_before}, and "
-                        "cannot be converted into this one",
-                        remedy="Use one unit for all doses of an agent.",
-                        value=unit,
+                        name,
+                        "has no plate map beside it",
+                        f"Put {plate_map}.txt beside this file, or into a folder platemap there.",
+                        line,
+                        titles[1],
+                        plate_map,
                     )
                 )
-    return problems
+                continue
+            folder = name.rpartition("/")[0]
+            shown = file.relative_to(path.parent).as_posix()
+            maps[plate_map] = parse_layout(file, f"{folder}/{shown}" if folder else shown, said)
+            maps[plate_map].file = shown
+            problems += maps[plate_map].problems
+            assumed += maps[plate_map].assumed
+        tables.append(maps[plate_map].table.assign(plate=barcode))
+        lines += maps[plate_map].lines
+    if not seen and not problems:
+        problems.append(Problem(name, "has a header but no rows", "Add the plates.", row=2))
+    table = pd.concat(tables, ignore_index=True) if tables else frame([])
+    kind = f"table of barcodes with {len(maps)} plate map{'' if len(maps) == 1 else 's'}"
+    return ParsedLayout(
+        table.astype(frame([]).dtypes), lines, problems, kind, list(dict.fromkeys(assumed))
+    )
 
 
-def unit_family(unit: str) -> str:
-    """What a unit can be converted within: all molar units are one family."""
-    return "molar" if unit in MOLAR else unit
+def _plate_map(path: Path, plate_map: str) -> Path | None:
+    """File of a plate map, beside the table of barcodes; never one outside its folder."""
+    if "/" in plate_map or "\\" in plate_map or plate_map.startswith("."):
+        return None
+    for pattern in _PLATE_MAPS:
+        file = path.parent / pattern.format(plate_map)
+        if file.is_file():
+            return file
+    return None
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    kinds = dict.fromkeys(COLUMNS, "str") | {
-        "row": "int64",
-        "col": "int64",
-        "concentration": "float64",
-        "value": "float64",
-    }
-    return table.astype(kinds)
+def layout_files(path: Path) -> list[Path]:
+    """All files that a layout consists of: it, and the plate maps that it names.
+
+    Parameters
+    ----------
+    path
+        As `read_layout` takes it, also with a plate. What is wrong with the file is not told.
+    """
+    path, plate = split_plate(Path(path))
+    if not path.is_file():
+        return [path]
+    records = read_records(path, path.name, separators=",;\t")
+    header = [cell.strip().lower().replace(" ", "_") for cell in (records.rows or [(0, [])])[0][1]]
+    if not all(title in header for title in _BARCODES):
+        return [path]
+    at = [header.index(title) for title in _BARCODES]
+    files = [path]
+    for _, cells in records.rows[1:]:
+        if max(at) < len(cells) and plate in (None, cells[at[0]]):
+            file = _plate_map(path, cells[at[1]])
+            if file is not None and file not in files:
+                files.append(file)
+    return files

@@ -73,7 +73,8 @@ def spot_ranges(spots: Iterable[str], most: int | None = _RANGES_NAMED) -> str:
                 ranges.append([row, row, first, last])
     named = [_range(*item) for item in ranges[:most]]
     if len(ranges) > len(named):
-        named.append(f"and {len(ranges) - len(named)} more places")
+        more = len(ranges) - len(named)
+        named.append(f"and {more} more place{'' if more == 1 else 's'}")
     return ", ".join(named)
 
 
@@ -91,3 +92,56 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
         else:
             runs.append((number, number))
     return runs
+
+
+def layout_in_words(table: pd.DataFrame, kind: str, assumed: Sequence[str] = ()) -> list[str]:
+    """Lines that say what a layout holds, for a person to check.
+
+    Parameters
+    ----------
+    table
+        As `gridwell.config.layouts.read_layout` gives it, of one plate or of several.
+    kind
+        What kind of file it was.
+    assumed
+        What was taken for granted.
+    """
+    lines = [kind]
+    plates = list(dict.fromkeys(table["plate"].dropna()))
+    if len(plates) > 1:
+        shown = ", ".join(plates[:12]) + (" and on" if len(plates) > 12 else "")
+        lines.append(f"{len(plates)} plates: {shown}")
+    spots = table.drop_duplicates(["plate", "spot"])
+    lines.append(f"{_count(list(spots['spot']))}: {spot_ranges(spots['spot'])}")
+    for role, own in spots.groupby("role", sort=True):
+        if role != "sample":
+            where = spot_ranges(own["spot"])
+            lines.append(f"{role}: {_count(list(own['spot']))} ({where})")
+    bare = spots[(spots["role"] == "sample") & spots["agent"].isna()]
+    if len(bare):
+        where = spot_ranges(bare["spot"])
+        lines.append(f"sample without an agent: {_count(list(bare['spot']))} ({where})")
+    treated = table[(table["role"] == "sample") & table["agent"].notna()]
+    for agent, own in treated.groupby("agent", sort=True):
+        lines.append(f"agent {agent}: {_doses(own)}, {_count(list(own['spot']))}")
+    together = treated[treated["concentration"].fillna(0) > 0]
+    per_spot = together.groupby(["plate", "spot"], sort=False, dropna=False)["agent"]
+    pairs = per_spot.agg(lambda names: " + ".join(sorted(names)))[per_spot.size() > 1]
+    for pair, count in pairs.value_counts().sort_index().items():
+        lines.append(f"combination {pair}: {count} spot{'' if count == 1 else 's'}")
+    if not (spots["role"] == "neg_ctrl").any():
+        lines.append("no negative controls")
+    return lines + [f"assumed: {sentence}" for sentence in assumed]
+
+
+def _doses(rows: pd.DataFrame) -> str:
+    """Doses of an agent with their units: ``5 doses, 0.1 to 10 uM``."""
+    parts = []
+    for unit, own in rows.dropna(subset=["concentration"]).groupby("unit", dropna=False):
+        doses = sorted(set(own["concentration"]))
+        name = "" if pd.isna(unit) else f" {unit}"
+        if len(doses) <= 3:
+            parts.append(", ".join(f"{dose:g}" for dose in doses) + name)
+        else:
+            parts.append(f"{len(doses)} doses, {doses[0]:g} to {doses[-1]:g}{name}")
+    return "; ".join(parts) or "no doses"

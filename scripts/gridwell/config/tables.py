@@ -16,6 +16,7 @@ MAX_BYTES = 50_000_000
 # Columns in which a number may have decimals, and in which there are none.
 _DECIMAL_COLUMNS = ("concentration", "value", "pixel_size_um")
 _WORD_COLUMNS = ("unit", "role", "agent")
+_LINES_THAT_TELL = 20  # which character parts the columns
 _SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -38,6 +39,25 @@ class Table:
     line: int = 1
     rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass
+class Records:
+    """Cells of a text table, trimmed, before it is known what they mean.
+
+    Attributes
+    ----------
+    rows
+        (line in the file, from 1, cells) of each line that holds something.
+    notes
+        (line in the file, text) of each line that begins with #.
+    problems
+        Why the file could not be read, if it could not.
+    """
+
+    rows: list[tuple[int, list[str]]] = field(default_factory=list)
+    notes: list[tuple[int, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -66,36 +86,38 @@ def read_table(
     -----
     Never raises for what the file holds: `Table.problems` has all mistakes.
     """
-    table = Table()
-    text = _decode(path, name, table.problems)
-    if text is None:
-        return table
-    try:
-        lines = _records(text, separators)
-    except csv.Error:
-        table.problems.append(
-            Problem(
-                file=name,
-                reason="has a cell of more than 100000 characters",
-                remedy="Check that every quote that opens is closed.",
+    records = read_records(path, name, separators=separators)
+    table = Table(problems=records.problems)
+    if not records.rows:
+        if not table.problems:
+            table.problems.append(
+                Problem(
+                    file=name,
+                    row=1,
+                    reason="is empty",
+                    remedy=f"Write a header line with the columns {', '.join(required)} first.",
+                )
             )
-        )
         return table
-    if not lines:
-        table.problems.append(
-            Problem(
-                file=name,
-                row=1,
-                reason="is empty",
-                remedy=f"Write a header line with the columns {', '.join(required)} first.",
-            )
-        )
-        return table
-    table.line, header = lines[0]
+    read_rows(table, records, name, known=known, required=required, separators=separators)
+    return table
+
+
+def read_rows(
+    table: Table,
+    records: Records,
+    name: str,
+    *,
+    known: Sequence[str],
+    required: Sequence[str],
+    separators: str,
+) -> None:
+    """Take the first record for the header and the others for rows; see `read_table`."""
+    table.line, header = records.rows[0]
     positions = _header(header, name, known, required, table, separators=separators)
     if positions is None:
-        return table
-    for line, cells in lines[1:]:
+        return
+    for line, cells in records.rows[1:]:
         try:
             row = _row(cells, header, positions)
         except ValueError as error:
@@ -105,7 +127,25 @@ def read_table(
             )
             continue
         table.rows.append((line, row))
-    return table
+
+
+def read_records(path: Path, name: str, *, separators: str) -> Records:
+    """Cells of a text table, whatever they mean; what cannot be read is told as a problem."""
+    records = Records()
+    text = _decode(path, name, records.problems)
+    if text is None:
+        return records
+    try:
+        _split(text, separators, records)
+    except csv.Error:
+        records.problems.append(
+            Problem(
+                file=name,
+                reason="has a cell of more than 100000 characters",
+                remedy="Check that every quote that opens is closed.",
+            )
+        )
+    return records
 
 
 def _decode(path: Path, name: str, problems: list[Problem]) -> str | None:
@@ -154,9 +194,14 @@ def _decode(path: Path, name: str, problems: list[Problem]) -> str | None:
     return text
 
 
-def _records(text: str, separators: str) -> list[tuple[int, list[str]]]:
-    """Lines that hold something: (line number from 1, cells)."""
+def _split(text: str, separators: str, records: Records) -> None:
+    """Fill `records` with the lines that hold something."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    records.notes = [
+        (number, line.strip(' "\t,;\ufeff\xa0'))
+        for number, line in enumerate(lines, 1)
+        if line.lstrip(' "\t').startswith("#")
+    ]
     first = 0
     separator = None
     while first < len(lines) and _skipped(lines[first]):
@@ -167,19 +212,25 @@ def _records(text: str, separators: str) -> list[tuple[int, list[str]]]:
         while first < len(lines) and _skipped(lines[first]):
             first += 1
     if first == len(lines):
-        return []
+        return
     if separator not in list(separators):
-        counts = {mark: lines[first].count(mark) for mark in separators}
-        separator = max(separators, key=lambda mark: counts[mark])
+        separator = _separator(lines[first:], separators)
     reader = csv.reader(io.StringIO("\n".join(lines[first:])), delimiter=separator)
-    records = []
     begin = first
     for raw in reader:
         line, begin = begin + 1, first + reader.line_num
         cells = [cell.strip().lstrip("\ufeff") for cell in raw]
         if any(cells) and not cells[0].startswith("#"):
-            records.append((line, cells))
-    return records
+            records.rows.append((line, cells))
+
+
+def _separator(lines: Sequence[str], separators: str) -> str:
+    """What parts the columns: the header tells, or the lines below where it is but a title."""
+    for part in (lines[:1], lines[:_LINES_THAT_TELL]):
+        counts = {mark: sum(line.count(mark) for line in part) for mark in separators}
+        if max(counts.values()) > 1:
+            break
+    return max(separators, key=lambda mark: counts[mark])
 
 
 def _skipped(line: str) -> bool:

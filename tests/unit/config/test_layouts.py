@@ -142,9 +142,9 @@ MISTAKES = {
         "spot,agent,concentratoin,unit\nA1,x,1,uM\n",
         (1, "concentratoin", "no known", "Did you mean 'concentration'"),
     ),
-    "column under another name": (
-        "well,agent,concentration,unit\nA1,x,1,uM\n",
-        (1, "well", "no known", "Did you mean 'spot'"),
+    "two names of one column": (
+        "well,drug,compound,dose,unit\nA1,x,x,1,uM\n",
+        (1, "compound", "says the same as column drug", "Keep one"),
     ),
     "column twice": ("spot,role,role\nA1,blank,\n", (1, "role", "twice", "Keep one")),
     "no spot": (HEAD + "Q,x,1,uM,\n", (2, "spot", "is no spot", "as C7")),
@@ -178,7 +178,7 @@ MISTAKES = {
     "negative": (HEAD + "A1,x,-1,uM,\n", (2, "concentration", "negative", "0 or more")),
     "unicode minus": (HEAD + "A1,x,−1,uM,\n", (2, "concentration", "negative", "0 or more")),
     "no unit": (HEAD + "A1,x,1,,\n", (2, "unit", "empty although", "uM")),
-    "unknown unit": (HEAD + "A1,x,1,ng/mL,\n", (2, "unit", "no known unit", "convert")),
+    "unknown unit": (HEAD + "A1,x,1,IU/mL,\n", (2, "unit", "no known unit", "convert")),
     "unit in another case": (HEAD + "A1,x,1,um,\n", (2, "unit", "no known unit", "Did you mean")),
     "no concentration": (HEAD + "A1,x,,uM,\n", (2, "concentration", "a sample with", "neg_ctrl")),
     "dose of nothing": (HEAD + "A1,,1,uM,\n", (2, "agent", "empty although", "name")),
@@ -229,8 +229,8 @@ def test_all_mistakes_are_told_in_the_order_of_the_file(problems):
     assert [(p.row, p.column) for p in problems(text)] == [
         (2, "unit"),
         (3, "spot"),
-        (3, "concentration"),
         (3, "role"),
+        (3, "concentration"),
         (5, "spot"),
     ]
 

@@ -31,4 +31,4 @@ def test_ranges_are_rectangles():
         "A1-A12, B1-B2, B4-B12, C1-H12"
     )
     assert spot_ranges(reversed(plate[:3])) == "A1-A3"
-    assert spot_ranges(plate[::2][:3], most=2) == "A1, A3, and 1 more places"
+    assert spot_ranges(plate[::2][:3], most=2) == "A1, A3, and 1 more place"
