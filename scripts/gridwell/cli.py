@@ -20,6 +20,7 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import (
     Carrier,
     ColourOptions,
+    FuseOptions,
     GridOptions,
     GridOverride,
     SegmentMethod,
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_segment(commands)
     _add_train_pixels(commands)
     _add_correct(commands)
+    _add_fuse(commands)
     _add_measure_colour(commands)
     _add_evaluate(commands)
     _add_rate(commands)
@@ -356,6 +358,50 @@ def _correct(options: argparse.Namespace) -> int:
     for path in new:
         print(path)
     print(f"{len(new)} new images to correct; then run the study again (docs/learning.md)")
+    return 0
+
+
+def _add_fuse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "fuse",
+        _fuse,
+        "match nuclei with live and dead bodies of single images: cells and their states",
+        "gridwell fuse --nuclei n.tif n_labels.tif --live l.tif l_labels.tif "
+        "--dead d.tif d_labels.tif --out cells.parquet",
+    )
+    for role in ("nuclei", "live", "dead"):
+        parser.add_argument(
+            f"--{role}",
+            type=Path,
+            nargs="+",
+            required=True,
+            metavar=("IMAGE", "LABELS"),
+            help=f"image of the {role} channel and its label image"
+            + ("" if role == "nuclei" else "; without labels the intensity alone decides"),
+        )
+    parser.add_argument("--out", type=Path, required=True, help="table of the cells, Parquet")
+    parser.add_argument("--spots", type=Path, help="counts, viability and flags, CSV")
+    _add_model_options(parser, FuseOptions)
+
+
+def _fuse(options: argparse.Namespace) -> int:
+    from gridwell.cells.fuse_images import fuse_images, in_words
+
+    given = {role: getattr(options, role) for role in ("nuclei", "live", "dead")}
+    for role, files in given.items():
+        if len(files) > 2 or (role == "nuclei" and len(files) != 2):
+            reason = f"takes an image and its labels, not {len(files)} files"
+            remedy = f"Write --{role} IMAGE LABELS"
+            raise InputError(Problem("command line", reason, remedy, None, f"--{role}"))
+    fused = fuse_images(
+        {role: files[0] for role, files in given.items()},
+        {role: files[1] for role, files in given.items() if len(files) == 2},
+        options=_validated(FuseOptions, _given(options, FuseOptions)),
+        cells_out=options.out,
+        spots_out=options.spots,
+    )
+    print(f"{in_words(fused)}\n{options.out}")
     return 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gridwell.config.spots import parse_spot, row_letters
-from gridwell.images.spots import SpotFrame, SpotStack
+from gridwell.images.spots import SpotFrame
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,17 +36,21 @@ def spot_rows(frame: SpotFrame) -> pd.DataFrame:
     )
 
 
-def join_flags(stack: SpotStack, words: Mapping[str, Array]) -> pd.Series:
-    """Join the words that hold for each spot, with those that the stack itself knows.
+def join_flags(frame: SpotFrame, inside: Array, words: Mapping[str, Array]) -> pd.Series:
+    """Join the words that hold for each spot, with those that its place tells.
 
     Parameters
     ----------
+    frame
+        Where the spots are.
+    inside
+        Whether each lies wholly in the slide, (n,).
     words
         For each word, whether it holds, bool (n,).
     """
     known = dict(words) | {
-        "not_found": ~np.asarray(stack.frame.found, bool),
-        "edge_cut": ~np.asarray(stack.inside, bool),
+        "not_found": ~np.asarray(frame.found, bool),
+        "edge_cut": ~np.asarray(inside, bool),
     }
     names = sorted(known)
     holds = np.stack([np.asarray(known[name], bool) for name in names], axis=1)

@@ -1,7 +1,8 @@
-"""One-to-one matching of objects of two channels within a gate."""
+"""Which body belongs to which nucleus: three ways, of which the first is gridwell's own."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,16 +13,62 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Objects = tuple[Array, Array]
+
+# Nuclei that a merged body may hold.
+_MOST_HELD = 3
 
 
-def match_objects(
-    nuclei: Array, radii: Array, bodies: Array, body_radii: Array, gate: float
-) -> tuple[Array, Array, Array]:
+@dataclass(frozen=True)
+class Match:
+    """Bodies of the nuclei of one spot, (n,) each.
+
+    Attributes
+    ----------
+    body
+        Index of the nucleus' own body, -1 for none; no body is that of two nuclei.
+    shared
+        Index of the body of another nucleus that this one lies in as well, -1 for none.
+    distance
+        To either of both, in pixels, NaN for none.
+    cost
+        ``(d / g)^2`` with the distance d and its gate g: even from 0 to 1 for chance pairs; NaN
+        for none.
+    """
+
+    body: Array
+    shared: Array
+    distance: Array
+    cost: Array
+
+    @classmethod
+    def none(cls, count: int) -> Match:
+        """No nucleus of `count` has a body."""
+        nothing = np.full(count, -1, np.int64)
+        return cls(nothing, nothing.copy(), np.full(count, np.nan), np.full(count, np.nan))
+
+    @property
+    def held(self) -> Array:
+        """Index of the body that a nucleus has or shares, -1 for none."""
+        return np.where(self.body >= 0, self.body, self.shared)
+
+
+def assign(
+    nuclei: Array,
+    radii: Array,
+    bodies: Array,
+    body_radii: Array,
+    gate: float,
+    *,
+    usual: float = np.inf,
+) -> Match:
     """Pair nuclei and bodies, each at most once, at the least total cost.
 
     A pair costs ``(d / g)^2`` with its distance d and its gate ``g = gate * (r1 + r2)``; pairs
     farther than their gate are none. Leaving both of a possible pair alone costs 1, so that the
-    sum of ``1 - (d / g)^2`` over the chosen pairs is the greatest that there is.
+    sum of ``1 - (d / g)^2`` over the chosen pairs is the greatest that there is. A body of twice
+    or three times the usual area is several cells that were not parted: it may take as many
+    nuclei, of which the nearest owns it and the others share it.
 
     Parameters
     ----------
@@ -31,42 +78,90 @@ def match_objects(
         Radii of discs of the objects' areas, (n,) and (m,).
     gate
         Farthest match, as a multiple of the sum of both radii.
-
-    Returns
-    -------
-    match
-        (n,) index of each nucleus' body, -1 for none.
-    distance
-        (n,) in pixels, NaN for none.
-    cost
-        (n,) ``(d / g)^2`` of the pair: even from 0 to 1 for chance pairs; NaN for none.
+    usual
+        Radius of a usual body; infinite: none is merged.
 
     References
     ----------
     K. Jaqaman et al., Nature Methods 5 (2008) 695 (assignment with an explicit cost of none).
     """
-    match = np.full(len(nuclei), -1, np.int64)
-    distance = np.full(len(nuclei), np.nan)
-    cost = np.full(len(nuclei), np.nan)
+    match = Match.none(len(nuclei))
     if len(nuclei) == 0 or len(bodies) == 0:
-        return match, distance, cost
+        return match
     one, other, away, gain = _candidates(nuclei, radii, bodies, body_radii, gate)
     if one.size == 0:
-        return match, distance, cost
-    n = len(nuclei)
-    graph = coo_array((np.ones(one.size), (one, n + other)), shape=(n + len(bodies),) * 2)
-    _, component = connected_components(graph, directed=False)
-    group = component[one]
-    order = np.argsort(group, kind="stable")
-    bounds = np.flatnonzero(np.r_[True, np.diff(group[order]) != 0, True])
-    for start, stop in pairwise(bounds):
-        edges = order[start:stop]
-        if edges.size > 1:
-            edges = edges[_best(one[edges], other[edges], gain[edges])]
-        match[one[edges]] = other[edges]
-        distance[one[edges]] = away[edges]
-        cost[one[edges]] = 1 - gain[edges]
-    return match, distance, cost
+        return match
+    holds = np.clip(np.rint((body_radii / usual) ** 2 - 0.1), 1, _MOST_HELD).astype(np.int64)
+    # A merged body stands as often as it holds nuclei; copies of a body have neighbouring places.
+    place = np.concatenate([[0], np.cumsum(holds)])
+    copies = holds[other]
+    edge = np.repeat(np.arange(one.size), copies)
+    slot = place[other[edge]] + np.arange(edge.size) - np.repeat(np.cumsum(copies) - copies, copies)
+    chosen = edge[_components(one[edge], slot, gain[edge], len(nuclei), int(place[-1]))]
+    # The nearest nucleus owns the body.
+    chosen = chosen[np.lexsort((one[chosen], -gain[chosen], other[chosen]))]
+    first = np.r_[True, other[chosen][1:] != other[chosen][:-1]]
+    match.body[one[chosen[first]]] = other[chosen[first]]
+    match.shared[one[chosen[~first]]] = other[chosen[~first]]
+    match.distance[one[chosen]] = away[chosen]
+    match.cost[one[chosen]] = 1 - gain[chosen]
+    return match
+
+
+def nearest(nuclei: Array, bodies: Array, body_radii: Array, gate: float) -> Match:
+    """Give each nucleus the nearest body within so many of its radii, whoever else has it.
+
+    Parameters are those of `assign`. Of several nuclei with the same body the nearest owns it.
+    """
+    match = Match.none(len(nuclei))
+    if len(nuclei) == 0 or len(bodies) == 0:
+        return match
+    away, body = cKDTree(bodies).query(nuclei)
+    cost = (away / (gate * body_radii[body])) ** 2
+    near = np.flatnonzero(cost < 1)
+    return _owned(match, (near, body[near], away[near], cost[near]), -away[near])
+
+
+def overlapping(labels: Array, bodies: Array, nuclei: Objects, places: Objects) -> Match:
+    """Give each nucleus the body that covers most of it; of several the most covered owns it.
+
+    Parameters
+    ----------
+    labels, bodies
+        Label images of nuclei and bodies, (h, w).
+    nuclei, places
+        Labels and positions of the nuclei and of the bodies, in the order of their tables.
+    """
+    match = Match.none(len(nuclei[0]))
+    both = np.flatnonzero((labels > 0) & (bodies > 0))
+    if both.size == 0:
+        return match
+    pairs, pixels = np.unique(
+        np.stack([labels.ravel()[both], bodies.ravel()[both]], axis=1), axis=0, return_counts=True
+    )
+    one, other = (_row(names, pairs[:, k]) for k, names in enumerate((nuclei[0], places[0])))
+    # The largest overlap of each nucleus; of equal ones, the first body.
+    best = np.lexsort((other, -pixels, one))
+    best = best[np.r_[True, one[best][1:] != one[best][:-1]]]
+    one, other, pixels = one[best], other[best], pixels[best]
+    away = np.hypot(*(nuclei[1][one] - places[1][other]).T)
+    return _owned(match, (one, other, away, np.zeros(len(one))), pixels)
+
+
+def _row(names: Array, wanted: Array) -> Array:
+    order = np.argsort(names, kind="stable")
+    return order[np.searchsorted(names, wanted, sorter=order)]
+
+
+def _owned(match: Match, pairs: tuple[Array, Array, Array, Array], rank: Array) -> Match:
+    """Fill in pairs; of the nuclei with the same body that of the highest rank owns it."""
+    order = np.lexsort((pairs[0], -rank, pairs[1]))
+    one, other, away, cost = (part[order] for part in pairs)
+    first = np.r_[True, other[1:] != other[:-1]] if one.size else np.zeros(0, bool)
+    match.body[one[first]] = other[first]
+    match.shared[one[~first]] = other[~first]
+    match.distance[one], match.cost[one] = away, cost
+    return match
 
 
 def _candidates(
@@ -80,6 +175,22 @@ def _candidates(
     gain = 1 - (away / (gate * (radii[one] + body_radii[other]))) ** 2
     possible = gain > 0
     return one[possible], other[possible], away[possible], gain[possible]
+
+
+def _components(one: Array, slot: Array, gain: Array, n: int, m: int) -> Array:
+    """Indices of the chosen edges: the best assignment of each connected component."""
+    graph = coo_array((np.ones(one.size), (one, n + slot)), shape=(n + m,) * 2)
+    _, component = connected_components(graph, directed=False)
+    group = component[one]
+    order = np.argsort(group, kind="stable")
+    bounds = np.flatnonzero(np.r_[True, np.diff(group[order]) != 0, True])
+    chosen = []
+    for start, stop in pairwise(bounds):
+        edges = order[start:stop]
+        if edges.size > 1:
+            edges = edges[_best(one[edges], slot[edges], gain[edges])]
+        chosen.append(edges)
+    return np.concatenate(chosen)
 
 
 def _best(one: Array, other: Array, gain: Array) -> Array:

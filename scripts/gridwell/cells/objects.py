@@ -56,7 +56,8 @@ def summarise_objects(
         most, failed = np.maximum(most, count), failed | bad
         saturated |= is_saturated(tables)
     spots["flags"] = join_flags(
-        stack,
+        stack.frame,
+        np.asarray(stack.inside),
         {
             "empty": ~failed & (most == 0),
             "few_cells": ~failed & (most > 0) & (most < min_cells),

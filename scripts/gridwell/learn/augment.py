@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gridwell.learn.examples import UNLABELLED, Example
+from gridwell.images.label_files import UNLABELLED
+from gridwell.learn.examples import Example
 from gridwell.learn.targets import instance_targets
 from gridwell.network.cells import Brightness, brightness, with_curve
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridwell.learn.metrics import UNLABELLED, Array, Labels, ratio
+from gridwell.images.label_files import UNLABELLED
+from gridwell.learn.metrics import Array, Labels, ratio
 
 TOLERANCE = 0.0075
 """How far apart boundaries may lie and still agree, as a share of the image's diagonal."""

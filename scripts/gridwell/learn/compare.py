@@ -13,19 +13,12 @@ import numpy as np
 from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv
+from gridwell.images.label_files import UNLABELLED, Content, LabelImage, ignored, open_label_image
 from gridwell.learn import boxes as box_room
 from gridwell.learn import classes as class_room
 from gridwell.learn import metrics
-from gridwell.learn.labels import (
-    SUFFIXES,
-    Content,
-    LabelImage,
-    ignored,
-    open_labels,
-    open_pair,
-    partners,
-)
-from gridwell.learn.metrics import UNLABELLED, Array, Labels
+from gridwell.learn.labels import SUFFIXES, open_pair, partners
+from gridwell.learn.metrics import Array, Labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -376,10 +369,10 @@ def _boxes_in(path: Path, kind: Kind, names: Sequence[str]) -> dict[str, box_roo
     if path.suffix.lower() in (".csv", ".xml"):
         return box_room.read_boxes(path)
     if kind == "class-boxes":
-        with open_labels(path, "classes") as image:
+        with open_label_image(path, "classes") as image:
             classes = _class_rows(image, 0, image.shape[0])
         return {image.name: box_room.boxes_of_classes(classes, names)}
-    with open_labels(path, "instances") as image:
+    with open_label_image(path, "instances") as image:
         labels = image.rows(0, image.shape[0]).astype(np.int64)
     labels[labels == ignored(image, labels)] = UNLABELLED
     return {image.name: box_room.boxes_of_labels(labels)}

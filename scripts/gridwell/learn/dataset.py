@@ -23,8 +23,8 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import suggest
 from gridwell.config.files import whole, write_json
 from gridwell.config.tables import read_table
-from gridwell.learn.examples import UNLABELLED, Example
-from gridwell.learn.labels import Content, ignored, open_labels
+from gridwell.images.label_files import UNLABELLED, Content, ignored, open_label_image
+from gridwell.learn.examples import Example
 
 Split = Literal["train", "validation", "test"]
 Kind = Literal["weak", "corrected", "phantom"]
@@ -410,7 +410,7 @@ def read_labels(path: Path, shape: tuple[int, ...], content: Content) -> npt.NDA
     InputError
         If the file cannot be read, is of another size, or holds no labels.
     """
-    with open_labels(path, content) as image:
+    with open_label_image(path, content) as image:
         if image.shape != shape:
             sizes = [" x ".join(map(str, size[::-1])) for size in (image.shape, shape)]
             raise InputError(

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# A pixel of which nothing is said; on disk it is the largest number of an unsigned type.
-UNLABELLED = -1
-
 
 @dataclass(frozen=True)
 class Example:

@@ -27,12 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gridwell.images.label_files import UNLABELLED
+
 Array = NDArray[np.float64]
 Labels = NDArray[Any]
 Whole = NDArray[np.int64]
-
-UNLABELLED = -1
-"""Pixels that nobody judged: they count for nothing."""
 
 THRESHOLDS = tuple(step / 20 for step in range(10, 20))
 """Intersections over union from which two objects count as one: 0.5, 0.55 … 0.95."""

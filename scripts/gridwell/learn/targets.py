@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gridwell.learn.examples import UNLABELLED
+from gridwell.images.label_files import UNLABELLED
 from gridwell.segment.pixels import distance
 
 Image = npt.NDArray[np.float32]

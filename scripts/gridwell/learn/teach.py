@@ -12,8 +12,8 @@ import numpy.typing as npt
 from gridwell.cells.features import measure
 from gridwell.config.models import SegmentMethod
 from gridwell.config.weights import weights_of
+from gridwell.images.label_files import UNLABELLED
 from gridwell.images.spots import SpotFrame
-from gridwell.learn.examples import UNLABELLED
 from gridwell.network.cells import Brightness
 from gridwell.segment.auto import Sample
 from gridwell.segment.conventional import segment_spot

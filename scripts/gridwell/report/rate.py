@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from gridwell.config.errors import InputError, Problem
+from gridwell.images.label_files import open_label_image
 from gridwell.images.reader import open_plane
-from gridwell.learn.labels import images_of, open_labels
+from gridwell.learn.labels import images_of
 from gridwell.report.images import rim, webp
 from gridwell.report.page import write_page
 
@@ -130,7 +131,7 @@ def _drawn(image: Path, labels: Sequence[Path]) -> tuple[np.ndarray, list[np.nda
 
 
 def _outlined(path: Path, image: Path, shape: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    with open_labels(path, "instances") as found:
+    with open_label_image(path, "instances") as found:
         if found.shape != shape:
             sizes = [f"{width} x {height}" for height, width in (found.shape, shape)]
             raise InputError(
