@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from gridwell.screen.curves import P_LACK, SLOPES, Curve, drug_sensitivity_score
+from gridwell.screen.curves import P_LACK, Curve
 from gridwell.screen.normalise import Normalise
+from gridwell.screen.sensitivity import drug_sensitivity_score
 
 COMPLETE = 0.8  # share of its span that a curve must show within the tested doses
 
@@ -31,7 +32,7 @@ def describe(curve: Curve, normalise: Normalise) -> dict[str, Any]:
         "ec50_low": tested(curve.ec50_low),
         "ec50_high": tested(curve.ec50_high),
         "in_range": curve.in_range,
-        "hill": curve.hill if curve.model == "4pl" else np.nan,
+        "hill": curve.hill if curve.model != "flat" else np.nan,
         "top": curve.top,
         "bottom": curve.bottom,
         "auc": mean if percent else np.nan,
@@ -48,12 +49,11 @@ def curve_flags(curve: Curve) -> list[str]:
     ``lack_of_fit``: replicates agree with each other better than with the curve (p < 0.01).
     """
     flags = []
-    if curve.model == "4pl":
+    if curve.model != "flat":
         shown = abs(curve.zero - float(curve.predict(curve.high_dose)))
         if shown < COMPLETE * abs(curve.zero - curve.end):
             flags.append("incomplete")
-        if min(abs(np.log(curve.slope / np.array(SLOPES)))) < 1e-6:
-            flags.append("slope_at_bound")
+        flags += [f"{name}_at_bound" for name in curve.at_bound]
     if curve.p_lack_of_fit < P_LACK:
         flags.append("lack_of_fit")
     return flags

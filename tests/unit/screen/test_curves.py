@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from gridwell.screen.curves import Curve, drug_sensitivity_score, fit_counts, fit_curve
+from gridwell.screen.curves import Curve, fit_counts, fit_curve
+from gridwell.screen.sensitivity import drug_sensitivity_score
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
