@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,9 @@ P_DISAGREE = 0.01
 LEAST_FREE = 5  # degrees of freedom left to judge the scatter of spots by
 LEAST_GROUPS = 3  # with a score, for a selective one
 
+_NO_POINTS = pd.DataFrame(
+    columns=["dose", "response", "measured", "n", "intercept", "gain", "sample", "unit", "slide"]
+)
 FIT, DRAWN = "screen/dose_response.csv", "screen/curves.csv"
 
 
@@ -64,8 +67,13 @@ def curve_tables(
         for group, agent, assay, metric in names.itertuples(index=False, name=None):
             key = Key(group, agent, assay, metric, result.slide.time_h)
             slides.setdefault(key, []).append(result)
-    keys = sorted(slides, key=lambda key: key.order)
-    made = [_curve(key, slides[key], options) for key in keys]
+    points = {name: _usable(result) for name, result in results.items()}
+    made = []
+    for key in sorted(slides, key=lambda key: key.order):
+        names = [slide.slide.slide for slide in slides[key]]
+        parts = [points[name].get(agent) for name in names for agent in (key.agent, "")]
+        known = [part for part in parts if part is not None]
+        made.append(_curve(key, slides[key], pd.concat(known) if known else _NO_POINTS, options))
     fits = pd.DataFrame([row for row, _ in made], columns=column_names(FIT))
     drawn = [points for _, points in made if points is not None]
     empty = pd.DataFrame(columns=column_names(DRAWN))
@@ -89,10 +97,9 @@ def selective_scores(fits: pd.DataFrame) -> pd.Series:
 
 
 def _curve(
-    key: Key, slides: Sequence[SlideResult], options: ScreenOptions
+    key: Key, slides: Sequence[SlideResult], points: pd.DataFrame, options: ScreenOptions
 ) -> tuple[dict[str, Any], pd.DataFrame | None]:
     """Row of dose_response.csv and points of curves.csv."""
-    points = pd.concat(list(_points(key.agent, slides)), ignore_index=True)
     dosed = points["dose"] > 0
     distinct = len({f"{dose:.9e}" for dose in points.loc[dosed, "dose"]})
     flags = [flag for slide in slides for flag in slide.flags]
@@ -127,26 +134,25 @@ def _curve(
     return row | {"flags": joined(*flags)}, drawn
 
 
-def _points(agent: str, slides: Sequence[SlideResult]) -> Iterator[pd.DataFrame]:
-    """Usable spots of an agent and the negative controls beside it, the latter at dose 0."""
-    for slide in slides:
-        rows = slide.spots[slide.spots["used"] & slide.spots["normalised"].notna()]
-        own = (rows["role"] == "sample") & (rows["agent"] == agent)
-        own &= ~rows["combination"] & rows["concentration"].notna()
-        kept = rows[own | (rows["role"] == "neg_ctrl")]
-        yield pd.DataFrame(
-            {
-                "dose": kept["concentration"].where(own[kept.index], 0.0).astype(float),
-                "response": kept["normalised"].astype(float),
-                "measured": kept["measured"].astype(float),
-                "n": kept["n"].astype(float),
-                "sample": kept["sample"],
-                "unit": kept["unit"].where(own[kept.index]),
-                "slide": kept["slide"],
-                "intercept": kept["intercept"],
-                "gain": kept["gain"],
-            }
-        )
+def _usable(slide: SlideResult) -> dict[str, pd.DataFrame]:
+    """Points of a slide by agent; the negative controls, at dose 0, by an empty name."""
+    rows = slide.spots[slide.spots["used"] & slide.spots["normalised"].notna()]
+    control = rows["role"] == "neg_ctrl"
+    own = (rows["role"] == "sample") & ~rows["combination"]
+    own &= rows["agent"].notna() & rows["concentration"].notna()
+    kept = rows[own | control]
+    points = pd.DataFrame(
+        {
+            "dose": kept["concentration"].where(own[kept.index], 0.0).astype(float),
+            "response": kept["normalised"].astype(float),
+            **{name: kept[name].astype(float) for name in ("measured", "n", "intercept", "gain")},
+            "sample": kept["sample"],
+            "unit": kept["unit"].where(own[kept.index]),
+            "slide": kept["slide"],
+        }
+    )
+    agents = kept["agent"].where(own[kept.index], "")
+    return {str(agent): part for agent, part in points.groupby(agents, sort=False)}
 
 
 def fit_points(

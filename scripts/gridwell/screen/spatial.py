@@ -197,6 +197,7 @@ def position_statistics(spots: pd.DataFrame, rows: int, cols: int) -> dict[str, 
     """
     from scipy import stats
 
+    spots = spots.sort_values(["row0", "col0"])  # sums in a fixed order
     rest = residuals(spots)
     edge = spots["row0"].isin((0, rows - 1)) | spots["col0"].isin((0, cols - 1))
     negative = spots["role"] == "neg_ctrl"
