@@ -332,13 +332,19 @@ def _check_layouts(draft: Draft) -> None:
         if outside:
             reason = f"lies outside {by} of slide {slide.slide} ({_limits(extent)})"
             draft.wrong(
-                f"{LAYOUTS}/{slide.layout}",
+                _file_of(str(slide.layout), layout),
                 reason + _and_more(layout, outside[1:]),
                 f"Correct the spots, or carrier or layout of the slide in {SLIDES}.",
                 row=layout.lines[outside[0]],
                 column="spot",
                 value=str(layout.table["spot"].iloc[outside[0]]),
             )
+
+
+def _file_of(name: str, layout: ParsedLayout) -> str:
+    """The file that the lines of a layout count in, which its name leads to."""
+    files = sorted(set(layout.files.values()))
+    return f"{LAYOUTS}/{files[0] if files else name.partition('#')[0]}"
 
 
 def _and_more(layout: ParsedLayout, outside: list[int]) -> str:
@@ -364,7 +370,7 @@ def _check_units(draft: Draft) -> None:
                 continue
             told.add(agent)
             draft.wrong(
-                f"{LAYOUTS}/{name}",
+                _file_of(name, layout),
                 f"doses of {agent} are in {before} in {file}, which cannot be converted",
                 "Use one unit for all doses of an agent.",
                 row=layout.lines[index],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,7 @@ __all__ = [
     "parse_layout",
     "plate_of",
     "read_layout",
+    "read_layouts",
     "split_plate",
     "unit_family",
 ]
@@ -79,10 +80,30 @@ def read_layout(path: Path, plate: str | None = None) -> pd.DataFrame:
         plates and none is named.
     """
     path, named = split_plate(Path(path))
+    return _chosen(_without_mistakes(path), plate or named, path.name)
+
+
+def read_layouts(folder: Path, names: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Read several layouts by their names in slides.tsv, each file once; see `read_layout`."""
+    parsed: dict[Path, ParsedLayout] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    for name in sorted(set(names)):
+        path, plate = split_plate(Path(folder) / name)
+        if path not in parsed:
+            parsed[path] = _without_mistakes(path)
+        tables[name] = _chosen(parsed[path], plate, path.name)
+    return tables
+
+
+def _without_mistakes(path: Path) -> ParsedLayout:
     parsed = parse_layout(path, path.name)
     if parsed.problems:
         raise InputError(parsed.problems)
-    chosen = plate_of(parsed, plate or named, path.name)
+    return parsed
+
+
+def _chosen(parsed: ParsedLayout, plate: str | None, name: str) -> pd.DataFrame:
+    chosen = plate_of(parsed, plate, name)
     if isinstance(chosen, Problem):
         raise InputError(chosen)
     return chosen.table
@@ -156,10 +177,19 @@ def parse_layout(path: Path, name: str, said: Mapping[str, str] | None = None) -
     header = [cell.strip().lower().replace(" ", "_") for cell in records.rows[0][1]]
     if all(title in header for title in _BARCODES):
         return _of_plate_maps(records, path, name, said)
+    records.rows = [(line, [_as_text(cell) for cell in cells]) for line, cells in records.rows]
     facts, wrong = _facts(records, name, said or {})
     parsed = checked(_read(records, name, facts), name)
     parsed.problems[:0] = wrong
     return parsed
+
+
+def _as_text(cell: str) -> str:
+    """Undo what keeps spreadsheets from running a text or changing it: ``="A1"``, ``'=x``."""
+    text = re.fullmatch(r'="([^"]*)"', cell)
+    if text:
+        return text[1]
+    return cell[1:] if re.match(r"'[=+\-@]", cell) else cell
 
 
 def _read(records: Records, name: str, facts: Facts) -> Source:
@@ -170,19 +200,11 @@ def _read(records: Records, name: str, facts: Facts) -> Source:
     titles = [read_title(cell) for cell in records.rows[0][1]]
     columns = {title.column for title in titles if title}
     table = bool(columns & {"spot"}) or columns >= {"row", "col"}
-    if blocks and not table:
-        source = read_grid(records, name)
-    else:
-        source = read_long(records, name)
-        if blocks:
-            source.problems.append(
-                Problem(
-                    file=name,
-                    row=records.rows[0][0],
-                    reason="begins as a table of spots and has blocks drawn as the plate as well",
-                    remedy="Keep one of the two in this file.",
-                )
-            )
+    if blocks and table:
+        reason = "begins as a table of spots and has blocks drawn as the plate as well"
+        problem = Problem(name, reason, "Keep one of the two in this file.", records.rows[0][0])
+        return Source(kind="not clear", problems=[problem])
+    source = read_grid(records, name) if blocks else read_long(records, name)
     source.unit = facts.unit
     if facts.unit is not None:
         source.assumed.append(f"doses without a unit of their own are in {facts.unit[0]}")
@@ -231,6 +253,8 @@ def _of_plate_maps(
     tables, lines, problems, assumed = [], [], [], []
     maps: dict[str, ParsedLayout] = {}
     seen: dict[str, int] = {}
+    shown_as: dict[str, str] = {}
+    files: dict[str, str] = {}
     for line, cells in records.rows[1:]:
         barcode, plate_map = (cells[index] if index < len(cells) else "" for index in at)
         titles = [records.rows[0][1][index] for index in at]
@@ -268,10 +292,11 @@ def _of_plate_maps(
                 continue
             folder = name.rpartition("/")[0]
             shown = file.relative_to(path.parent).as_posix()
+            shown_as[plate_map] = shown
             maps[plate_map] = parse_layout(file, f"{folder}/{shown}" if folder else shown, said)
-            maps[plate_map].file = shown
             problems += maps[plate_map].problems
             assumed += maps[plate_map].assumed
+        files[barcode] = shown_as[plate_map]
         tables.append(maps[plate_map].table.assign(plate=barcode))
         lines += maps[plate_map].lines
     if not seen and not problems:
@@ -279,7 +304,7 @@ def _of_plate_maps(
     table = pd.concat(tables, ignore_index=True) if tables else frame([])
     kind = f"table of barcodes with {len(maps)} plate map{'' if len(maps) == 1 else 's'}"
     return ParsedLayout(
-        table.astype(frame([]).dtypes), lines, problems, kind, list(dict.fromkeys(assumed))
+        table.astype(frame([]).dtypes), lines, problems, kind, list(dict.fromkeys(assumed)), files
     )
 
 

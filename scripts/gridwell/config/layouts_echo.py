@@ -344,12 +344,12 @@ class _Transfers:
         if self.facts.volume is not None:
             said.append(f"a spot holds {float(self.facts.volume):g} nL, with all transfers in it")
         if self.repeated:
-            said.append(f"{self.repeated} transfers are added to others of the same agent and well")
+            said.append(f"transfers of one agent into one well are added up: {self.repeated} rows")
         wells = list(self.wells.values())
         filled = sum(bool(well.agents and well.vehicle) for well in wells)
         alone = {well.vehicle for well in wells if not well.agents and not well.role}
         if filled:
-            said.append(f"{filled} spots with an agent are filled up with vehicle")
+            said.append(f"what fills up a spot beside its agent is left out: {filled} spots")
         if alone:
             names = ", ".join(sorted(str(name) for name in alone))
             said.append(f"spots with {names} alone are negative controls")

@@ -73,8 +73,9 @@ def _headers(rows: Sequence[tuple[int, list[str]]], index: int) -> list[Block]:
             and _ROW.match(letter) is not None
             and (letter.isalpha() or letter == "1")
         )
-        # A grid of one column is drawn where the corner is empty or says what it holds.
-        if starts and (len(columns) > 1 or cells[corner] == "" or read_title(cells[corner])):
+        # Only a grid of its own has one column; another would be taken for any number.
+        alone = corner == 0 and (cells[0].lower() in _CORNER or read_title(cells[0]) is not None)
+        if starts and (len(columns) > 1 or alone):
             blocks.append(Block(line, corner, columns, cells[corner], line))
             at += len(columns) + 1
         else:

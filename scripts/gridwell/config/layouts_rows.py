@@ -100,8 +100,8 @@ class ParsedLayout:
         What kind of file it is, in words.
     assumed
         What was taken for granted, in sentences.
-    file
-        File that `lines` count in, where it is not the one that was named.
+    files
+        By plate, the file that `lines` count in, where it is not the one that was named.
     """
 
     table: pd.DataFrame
@@ -109,7 +109,7 @@ class ParsedLayout:
     problems: list[Problem] = field(default_factory=list)
     kind: str = "table"
     assumed: list[str] = field(default_factory=list)
-    file: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def plates(self) -> list[str]:
@@ -120,7 +120,9 @@ class ParsedLayout:
         """The rows of one plate; the mistakes are still those of the file."""
         own = (self.table["plate"] == plate).to_numpy()
         lines = [line for line, kept in zip(self.lines, own, strict=True) if kept]
-        return replace(self, table=self.table[own].reset_index(drop=True), lines=lines)
+        files = {plate: self.files[plate]} if plate in self.files else {}
+        table = self.table[own].reset_index(drop=True)
+        return replace(self, table=table, lines=lines, files=files)
 
 
 def checked(source: Source, name: str) -> ParsedLayout:
@@ -234,8 +236,13 @@ def _settle_role(cells: dict[str, str], wrong: Wrong) -> bool:
     if role is None:
         meant = role_meant(cells["role"])
         known = ", ".join(kind.value for kind in SpotRole)
-        both = "neg_ctrl or pos_ctrl? One" if "control" in cells["role"].lower() else "One"
-        remedy = (f"Did you mean {meant!r}? " if meant else "") + f"{both} of: {known}."
+        if cells["role"].lower() in ("control", "controls", "ctrl"):
+            asked = "Is it neg_ctrl or pos_ctrl? "
+        elif cells["role"].lower() in ("media", "medium"):
+            asked = "With cells it is neg_ctrl, without cells blank. "
+        else:
+            asked = f"Did you mean {meant!r}? " if meant else ""
+        remedy = f"{asked}One of: {known}."
         wrong("role", "is not one of the values known here", remedy, cells.pop("role"))
         return True
     cells["role"] = role.value
@@ -269,11 +276,11 @@ def _without_vehicles(
     ]
     if len(kept) < len(rows):
         source.assumed.append(
-            f"{len(rows) - len(kept)} fillings with vehicle beside an agent are left out"
+            f"what fills up a spot beside its agent is left out: {len(rows) - len(kept)} rows"
         )
     vehicles = {row["agent"] for row, _ in kept if row["vehicle"] and not row["role_given"]}
     if vehicles:
-        names = ", ".join(sorted(str(agent) for agent in vehicles if agent)) or "no agent"
+        names = ", ".join(sorted(str(agent or "no agent") for agent in vehicles))
         source.assumed.append(f"spots with {names} alone are negative controls")
     return [row for row, _ in kept], [entry for _, entry in kept]
 

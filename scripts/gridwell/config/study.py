@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -26,7 +26,7 @@ from gridwell.config.draft import (
 )
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import model_below, problems_of, suggest
-from gridwell.config.layouts import parse_layout
+from gridwell.config.layouts import ParsedLayout, parse_layout, plate_of, split_plate
 from gridwell.config.models import Carrier, Channel, Config, GridOverride, Slide
 from gridwell.config.overrides import read_override
 from gridwell.config.tables import read_table
@@ -204,19 +204,28 @@ def _read_carriers(draft: Draft, root: Path) -> None:
 def _read_layouts(draft: Draft, root: Path) -> None:
     folder = root / LAYOUTS
     there = sorted(path.name for path in folder.glob("*") if not path.is_dir())
+    parsed: dict[str, ParsedLayout] = {}
     for line, cells in draft.slides.rows:
         name = cells.get("layout")
         if not name or name in draft.layouts:
             continue
-        if name in there:
-            draft.layouts[name] = parse_layout(folder / name, f"{LAYOUTS}/{name}")
-            draft.problems += draft.layouts[name].problems
+        path, plate = split_plate(folder / name)
+        if path.name in there and path.parent == folder:
+            file = path.name
+            if file not in parsed:
+                parsed[file] = parse_layout(path, f"{LAYOUTS}/{file}")
+                draft.problems += parsed[file].problems
+            chosen = plate_of(parsed[file], plate, name)
+            if isinstance(chosen, ParsedLayout):
+                draft.layouts[name] = chosen
+            elif not parsed[file].problems:
+                draft.problems.append(replace(chosen, file=SLIDES, row=line, column="layout"))
             continue
         reason, remedy = f"is no file in {LAYOUTS}", "Put it there, or leave the cell empty."
         if "/" in name or "\\" in name:
             reason, remedy = "is a path", f"Write the name of a file in {LAYOUTS} alone."
         elif there:
-            remedy = suggest(name, there, "files there")
+            remedy = suggest(path.name, there, "files there")
         draft.wrong(SLIDES, reason, remedy, row=line, column="layout", value=name)
 
 
