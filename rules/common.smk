@@ -14,6 +14,7 @@ REPOSITORY = Path(workflow.basedir)
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 from gridwell.config.errors import InputError
+from gridwell.config.layouts import layout_files
 from gridwell.config.models import Assay, Role, SpotRole
 from gridwell.config.learn import ANNOTATIONS, needed
 from gridwell.config.study import load_study
@@ -149,9 +150,19 @@ def get_reference(wildcards):
     return expand([grid.json, grid.csv], slide=override.same_as)
 
 
+def files_of_layouts(slides):
+    """Files of the slides' layouts: also the plate maps that a table of barcodes names."""
+    names = {slide.layout for slide in slides if slide.layout}
+    files = {
+        str(path)
+        for name in names
+        for path in layout_files(Path("config/layouts", name))
+    }
+    return sorted(files)
+
+
 def get_layout(wildcards):
-    layout = study.slides[wildcards.slide].layout
-    return [f"config/layouts/{layout}"] if layout else []
+    return files_of_layouts([study.slides[wildcards.slide]])
 
 
 # What the fusion of a viability slide takes, in this order.
@@ -199,13 +210,7 @@ def get_shifts(wildcards):
 
 
 def get_layouts(wildcards):
-    return sorted(
-        {
-            f"config/layouts/{slide.layout}"
-            for slide in study.slides.values()
-            if slide.layout
-        }
-    )
+    return files_of_layouts(study.slides.values())
 
 
 def get_all_instances(wildcards):

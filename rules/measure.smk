@@ -73,6 +73,7 @@ rule measure_colour:
         runtime=minutes(15),
     params:
         channel=lambda wildcards: channel_of(wildcards.slide, Role.COLOUR),
+        layout=lambda wildcards: study.slides[wildcards.slide].layout,
         options=options("colour"),
         code=code("measure_colour"),
     script:

@@ -9,11 +9,11 @@ from job import running
 
 if __name__ == "__main__":
     with running(snakemake):
-        layouts = [read_layout(Path(path)) for path in snakemake.input.layout]
+        layout = snakemake.params.layout
         measure_colour(
             Path(snakemake.input.spots),
             snakemake.params.channel,
-            layouts[0] if layouts else None,
+            read_layout(Path("config/layouts", layout)) if layout else None,
             spots_out=Path(snakemake.output.spots),
             options=ColourOptions(**snakemake.params.options),
             slide=snakemake.wildcards.slide,

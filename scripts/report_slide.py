@@ -10,11 +10,11 @@ from job import running
 if __name__ == "__main__":
     with running(snakemake):
         given, channels = snakemake.input, snakemake.params.channels
-        layouts = [read_layout(Path(path)) for path in given.layout]
+        slide = Slide(**snakemake.params.slide)
         shifts = [Path(path) for path in given.shifts]
         config = Config(**snakemake.params.config)
         report_slide(
-            Slide(**snakemake.params.slide),
+            slide,
             study=config.study,
             grid_json=Path(given.json),
             grid_csv=Path(given.csv),
@@ -23,7 +23,7 @@ if __name__ == "__main__":
             spots_zarr=Path(given.spots),
             labels=dict(zip(channels, map(Path, given.labels), strict=True)),
             instances=dict(zip(channels, map(Path, given.instances), strict=True)),
-            layout=layouts[0] if layouts else None,
+            layout=read_layout(Path("config/layouts", slide.layout)) if slide.layout else None,
             out=Path(snakemake.output.html),
             options=config.report,
             shifts_json=shifts[0] if shifts else None,

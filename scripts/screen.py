@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gridwell.config.layouts import read_layout
+from gridwell.config.layouts import read_layouts
 from gridwell.config.models import ScreenOptions, Slide
 from gridwell.screen.run import screen_study
 from job import running
@@ -22,7 +22,9 @@ if __name__ == "__main__":
                 }
                 for name in names
             },
-            {Path(path).name: read_layout(Path(path)) for path in snakemake.input.layouts},
+            read_layouts(
+                Path("config/layouts"), {slide.layout for slide in slides if slide.layout}
+            ),
             dict(zip(names, map(Path, snakemake.input.grids), strict=True)),
             options=ScreenOptions(**params.options),
             out_dir=Path(snakemake.output.spots).parent,
