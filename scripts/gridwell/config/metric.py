@@ -1,18 +1,21 @@
 """The screened number: a column of spots.csv, or an aggregate over the objects of a spot.
 
 Grammar: ``column``, ``aggregate(channel.feature)`` or
-``aggregate(channel.feature / channel.feature)`` with the same channel on both sides.
+``aggregate(channel.feature / channel.feature)`` with the same channel on both sides;
+``share(channel.feature > number)`` is the share of the objects of which this is true.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
 
 from gridwell.config.explain import suggest
 
-AGGREGATES = ("mean", "median", "sum", "std", "count")
+AGGREGATES = ("mean", "median", "sum", "std", "count", "share")
+COMPARISONS = (">=", "<=", ">", "<")
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _CALL = re.compile(r"([A-Za-z]+)\s*\(([^()]*)\)")
 _TERM = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)\s*\.\s*([A-Za-z][A-Za-z0-9_-]*)")
@@ -30,11 +33,13 @@ class Metric:
     column
         Column of spots.csv; ``auto`` leaves the choice to the assay.
     aggregate
-        ``mean``, ``median``, ``sum``, ``std`` or ``count``.
+        ``mean``, ``median``, ``sum``, ``std``, ``count`` or ``share``.
     channel
         Name of a channel, or a role; a name wins where both exist.
     numerator, denominator
         Columns of ``instances/<channel>.parquet``.
+    comparison, threshold
+        Of a share: the objects whose number compares so with the threshold.
     """
 
     kind: Literal["column", "aggregate"]
@@ -43,6 +48,8 @@ class Metric:
     channel: str | None = None
     numerator: str | None = None
     denominator: str | None = None
+    comparison: str | None = None
+    threshold: float | None = None
 
     def __str__(self) -> str:
         if self.kind == "column":
@@ -50,6 +57,8 @@ class Metric:
         term = f"{self.channel}.{self.numerator}"
         if self.denominator:
             term += f" / {self.channel}.{self.denominator}"
+        if self.comparison:
+            term += f" {self.comparison} {str(self.threshold).removesuffix('.0')}"
         return f"{self.aggregate}({term})"
 
 
@@ -73,6 +82,7 @@ def parse_metric(text: str) -> Metric:
     aggregate, inside = call[1], call[2]
     if aggregate not in AGGREGATES:
         raise ValueError(suggest(aggregate, AGGREGATES, "aggregates"))
+    inside, comparison, threshold = _threshold(aggregate, inside)
     terms = [_TERM.fullmatch(term.strip()) for term in inside.split("/")]
     if len(terms) > 2 or None in terms:
         raise ValueError(
@@ -91,4 +101,29 @@ def parse_metric(text: str) -> Metric:
         channel=pairs[0][0],
         numerator=pairs[0][1],
         denominator=pairs[1][1] if len(pairs) == 2 else None,
+        comparison=comparison,
+        threshold=threshold,
+    )
+
+
+def _threshold(aggregate: str, inside: str) -> tuple[str, str | None, float | None]:
+    """What stands in the brackets without its threshold; the comparison; the threshold."""
+    sign = next((sign for sign in COMPARISONS if sign in inside), None)
+    if (sign is None) == (aggregate != "share"):
+        if sign is None:
+            return inside, None, None
+        term, _, number = inside.partition(sign)
+        try:
+            threshold = float(number)
+        except ValueError:
+            threshold = math.nan
+        if math.isfinite(threshold):
+            return term, sign, threshold
+    if aggregate != "share":
+        raise ValueError(
+            "A threshold makes a share of the objects: write share(nuclei.mean_gfp > 500)."
+        )
+    raise ValueError(
+        "A share needs one threshold, a number: write share(nuclei.mean_gfp > 500) or "
+        "share(nuclei.mean_gfp / nuclei.ring_gfp >= 1.5)."
     )

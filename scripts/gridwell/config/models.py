@@ -445,7 +445,8 @@ class ScreenOptions(Options):
         description="Number of a spot that is screened: a column of spots.csv (viability, "
         "viability_stained, n_nuclei, value…) or an aggregate of an instance feature, such as "
         "mean(nuclei.area), median(nuclei.mean_gfp), mean(nuclei.mean_gfp / nuclei.ring_gfp); "
-        "aggregates are mean, median, sum, std, count. auto: viability, "
+        "aggregates are mean, median, sum, std, count, and share: share(nuclei.mean_gfp > 500) is "
+        "the share of the objects above (>=, <, <= likewise), fitted as counts. auto: viability, "
         "the count of the first segmented channel (objects), or value (colorimetry).",
     )
     normalise: Literal["percent_of_control", "percent_inhibition", "none"] = Field(

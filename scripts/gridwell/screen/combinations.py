@@ -103,9 +103,14 @@ def _compared(
     # the agent that is further from the untreated controls, whichever way the number moves
     hsa = float(left[np.argmax(np.abs(left - 1))]) * 100
     observed = 100 - mean if inhibition else mean
-    errors = [e * np.prod(np.delete(left, i)) for i, (_, e, _) in enumerate(parts)]
-    whole = float(np.sqrt(error**2 + np.sum(np.square(errors))))
-    room = stats.norm.ppf(0.5 + interval / 2) * whole
+    # what each mean adds to the variance of the excess, and its degrees of freedom
+    spread = [(error, df)]
+    spread += [(e * np.prod(np.delete(left, i)), d) for i, (_, e, d) in enumerate(parts)]
+    squares = np.array([size**2 for size, _ in spread])
+    with np.errstate(invalid="ignore"):  # spots that do not scatter at all
+        free = squares.sum() ** 2 / np.sum(squares**2 / [max(d, 1) for _, d in spread])
+    room = float(np.sqrt(squares.sum()))
+    room *= float(stats.t.ppf(0.5 + interval / 2, free)) if room > 0 else 1.0
     excess = bliss - observed
     return result | {
         "bliss": 100 - bliss if inhibition else bliss,

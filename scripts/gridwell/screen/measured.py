@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ FRACTIONS = {
     "viability": ("n_nuclei",),
     "viability_stained": ("n_live", "n_dying", "n_dead"),
 }
+_COMPARED = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,11 @@ def _aggregate(
     groups = value.groupby(table["spot"])
     names = spots["spot"]
     n = groups.count().reindex(names).fillna(0).astype(float).set_axis(spots.index)
+    if metric.aggregate == "share":
+        assert metric.comparison  # the grammar's
+        above = _COMPARED[metric.comparison](value, metric.threshold).astype(float)
+        share = above.where(value.notna()).groupby(table["spot"]).mean()
+        return Measured(str(metric), share.reindex(names).set_axis(spots.index), n, "fraction")
     if metric.aggregate == "count":
         return Measured(str(metric), n, n, "count")
     result = groups.agg(metric.aggregate).reindex(names).set_axis(spots.index).astype(float)

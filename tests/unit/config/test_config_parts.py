@@ -7,7 +7,7 @@ from gridwell.config import carriers
 from gridwell.config.carriers import carrier_names, load_carrier, read_carrier
 from gridwell.config.errors import InputError
 from gridwell.config.explain import closest, short, suggest
-from gridwell.config.metric import AGGREGATES, Metric, parse_metric
+from gridwell.config.metric import AGGREGATES, COMPARISONS, Metric, parse_metric
 from gridwell.config.yamls import read_yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,8 +136,22 @@ def test_metrics():
 
 @given(st.sampled_from(AGGREGATES), NAMES, NAMES, st.none() | NAMES)
 def test_metrics_come_back(aggregate, channel, numerator, denominator):
+    if aggregate == "share":
+        aggregate = "mean"
     metric = Metric("aggregate", None, aggregate, channel, numerator, denominator)
     assert parse_metric(str(metric)) == metric
+
+
+@given(st.sampled_from(COMPARISONS), st.floats(allow_nan=False, allow_infinity=False), NAMES)
+def test_shares_come_back(comparison, threshold, name):
+    metric = Metric("aggregate", None, "share", name, name, None, comparison, threshold)
+    assert parse_metric(str(metric)) == metric
+
+
+def test_a_share_has_one_threshold():
+    share = parse_metric("share(nuclei.mean_gfp/nuclei.ring_gfp>=1.5)")
+    assert (share.comparison, share.threshold, share.denominator) == (">=", 1.5, "ring_gfp")
+    assert str(share) == "share(nuclei.mean_gfp / nuclei.ring_gfp >= 1.5)"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +162,12 @@ def test_metrics_come_back(aggregate, channel, numerator, denominator):
         ("mean(nuclei)", "channel.feature"),
         ("mean()", "channel.feature"),
         ("mean(a.b / a.c / a.d)", "the ratio of two"),
+        ("mean(a.b > 3)", "share(nuclei.mean_gfp > 500)"),
+        ("share(a.b)", "one threshold, a number"),
+        ("share(a.b > c)", "one threshold, a number"),
+        ("share(a.b > nan)", "one threshold, a number"),
+        ("share(a.b > 1 > 2)", "one threshold, a number"),
+        ("share(b > 1)", "channel.feature"),
         ("mean(a.b, a.c)", "channel.feature"),
         ("maen(a.b)", "Did you mean 'mean'"),
         ("mean(a.b / c.b)", "a.… on both sides"),

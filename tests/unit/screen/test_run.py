@@ -278,6 +278,29 @@ def test_aggregates_of_features(screen: Screen, channel: str) -> None:
     assert curve["top"] > curve["bottom"] > 90
 
 
+def test_a_share_of_objects_is_fitted_as_counts(screen: Screen) -> None:
+    _objects(screen)
+    path = screen.instances["S2"]["dna"]
+    instances = pd.read_parquet(path)
+    ratio = instances["mean_gfp"] / instances["ring_gfp"]
+    rng = np.random.default_rng(3)
+    # bright objects: as many as the cells that live
+    instances["mean_gfp"] = np.where(rng.random(len(ratio)) < 2 - ratio, 900.0, 100.0)
+    instances.to_parquet(path)
+    tables = screen.run(metric="share(nuclei.mean_gfp > 500)")
+    spots = tables["spots"].set_index("spot")
+    own = instances.loc[instances["spot"] == "C5", "mean_gfp"]
+    assert spots.loc["C5", "measured"] == pytest.approx((own > 500).mean())
+    assert spots.loc["C5", "n"] == len(own)
+    assert set(spots["metric"]) == {"share(nuclei.mean_gfp > 500)"}
+    below = screen.run("below", metric="share(nuclei.mean_gfp <= 500)")["spots"].set_index("spot")
+    assert below.loc["C5", "measured"] == pytest.approx((own <= 500).mean())
+    curves = tables["dose_response"].set_index("agent")
+    for agent, ec50 in EC50.items():
+        assert curves.loc[agent, "ec50"] == pytest.approx(ec50, rel=0.4)
+        assert 0 <= curves.loc[agent, "bottom"] < 15
+
+
 @pytest.mark.parametrize("aggregate", ["mean", "median", "sum", "std", "count"])
 def test_every_aggregate(screen: Screen, aggregate: str) -> None:
     _objects(screen)
