@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("study", type=Path, metavar="STUDY", nargs="?", default=Path())
 
+    _add_layout(commands)
     _add_simulate(commands)
     _add_grid(commands)
     _add_segment(commands)
@@ -158,6 +159,55 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"{entry['status']}: {entry['path']}")
     print(f"{len(entries) - len(wrong)} of {len(entries)} recorded files are identical")
     return 1 if wrong else 0
+
+
+def _add_layout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "layout",
+        _layout,
+        "say what a layout holds, and convert it: plate grids, pick lists, plate maps, tables",
+        "gridwell layout picklist.csv --plate D1 --volume 50uL --out my-study/config/layouts/d1.csv",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="docs/layouts.md says which")
+    parser.add_argument("--plate", help="plate to take, where the file lays out several")
+    parser.add_argument("--unit", help="unit of doses that have none, as uM")
+    parser.add_argument(
+        "--volume", help="of a pick list: volume of a spot with all transfers in it, as 50uL"
+    )
+    parser.add_argument("--stock", help="of a pick list: concentration of all sources, as 10mM")
+    parser.add_argument("--out", type=Path, metavar="CSV", help="layout to write")
+
+
+def _layout(options: argparse.Namespace) -> int:
+    from gridwell.config.layouts import (
+        FACTS,
+        layout_in_words,
+        parse_layout,
+        plate_of,
+        split_plate,
+        write_layout,
+    )
+
+    path, named = split_plate(options.file)
+    said = {fact: getattr(options, fact) for fact in FACTS if getattr(options, fact) is not None}
+    parsed = parse_layout(path, str(path), said)
+    if parsed.problems:
+        raise InputError(parsed.problems)
+    plate = options.plate or named
+    if plate is not None:
+        chosen = plate_of(parsed, plate, str(path))
+        if isinstance(chosen, Problem):
+            raise InputError(chosen)
+        parsed = chosen
+    print("\n".join(layout_in_words(parsed.table, parsed.kind, parsed.assumed)))
+    if options.out:
+        if options.out.exists() and options.out.samefile(path):
+            remedy = "Name another file for the layout"
+            raise InputError(Problem(str(options.out), "is the file itself", remedy))
+        write_layout(options.out, parsed.table)
+        print(options.out)
+    return 0
 
 
 def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

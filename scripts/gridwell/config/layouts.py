@@ -11,6 +11,7 @@ import pandas as pd
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import suggest
+from gridwell.config.files import write_csv
 from gridwell.config.layouts_echo import Facts, find_transfers, in_common_unit, read_transfers
 from gridwell.config.layouts_grid import has_blocks, read_grid
 from gridwell.config.layouts_long import read_long
@@ -30,6 +31,7 @@ from gridwell.config.tables import Records, read_records
 
 __all__ = [
     "COLUMNS",
+    "FACTS",
     "MOLAR",
     "UNITS",
     "ParsedLayout",
@@ -43,6 +45,7 @@ __all__ = [
     "read_layouts",
     "split_plate",
     "unit_family",
+    "write_layout",
 ]
 
 FACTS = ("unit", "volume", "stock")
@@ -109,6 +112,28 @@ def _chosen(parsed: ParsedLayout, plate: str | None, name: str) -> pd.DataFrame:
     return chosen.table
 
 
+def write_layout(path: Path, table: pd.DataFrame) -> None:
+    """Write a layout as a CSV that `read_layout` reads as the same table.
+
+    Parameters
+    ----------
+    table
+        As `read_layout` gives it. Columns that say nothing are left out.
+    """
+    named = [name for name in COLUMNS if name not in ("row", "col")]
+    always = ("spot", "agent", "concentration", "unit", "role")
+    shown = table[[name for name in named if name in always or table[name].notna().any()]].copy()
+    for name in ("concentration", "value"):
+        if name in shown:
+            shown[name] = shown[name].map(_digits, na_action="ignore").astype("str")
+    write_csv(path, shown)
+
+
+def _digits(number: float) -> str:
+    """All digits of a number, so that it comes back as it was: 10.0 -> 10."""
+    return repr(float(number)).removesuffix(".0")
+
+
 def split_plate(path: Path) -> tuple[Path, str | None]:
     """File and plate of ``layout.csv#P1``; a file of that very name is the file."""
     if "#" not in path.name or path.exists():
@@ -139,7 +164,8 @@ def plate_of(parsed: ParsedLayout, plate: str | None, name: str) -> ParsedLayout
         )
     if plate in plates:
         return parsed.of_plate(plate)
-    remedy = suggest(plate, plates, "plates") if plates else f"Write {Path(name).name} alone."
+    file = Path(name).name.removesuffix(f"#{plate}")
+    remedy = suggest(plate, plates, "plates") if plates else f"Write {file} alone."
     reason = "is no plate of this layout" if plates else "lays out no plates by name"
     return Problem(file=name, reason=reason, remedy=remedy, value=f"#{plate}")
 
