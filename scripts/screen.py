@@ -29,4 +29,5 @@ if __name__ == "__main__":
             options=ScreenOptions(**params.options),
             out_dir=Path(snakemake.output.spots).parent,
             roles=params.roles,
+            threads=snakemake.threads,
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import multiprocessing
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from gridwell.screen.pooling import pool_ec50
 from gridwell.screen.slide import SlideResult, joined
 
 POINTS = 101  # of a drawn curve
+FEW_CURVES = 32  # are fitted sooner than processes start
 # Objects at which a spot's mean weighs half of what endless objects would weigh.
 HALF_WEIGHT = 10.0
 P_DISAGREE = 0.01
@@ -48,14 +52,42 @@ class Key:
         return (self.group, self.agent, self.assay, self.metric, time)
 
 
+@dataclass(frozen=True)
+class _Task:
+    """A curve to fit: its points, and what holds for all of its slides."""
+
+    key: Key
+    points: pd.DataFrame
+    kind: str
+    normalise: Normalise
+    flags: tuple[str, ...]
+
+
 def curve_tables(
-    results: Mapping[str, SlideResult], options: ScreenOptions
+    results: Mapping[str, SlideResult], options: ScreenOptions, threads: int = 1
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fit every curve: dose_response.csv and curves.csv.
 
     Slides imaged before treatment (``time_h`` 0) are part of no curve; slides of a group that
-    were imaged at several later times have a curve for each.
+    were imaged at several later times have a curve for each. Curves know nothing of each
+    other, so that the number of processes changes nothing.
     """
+    tasks = _tasks(results)
+    fit = partial(_curve, options=options)
+    if threads > 1 and len(tasks) >= FEW_CURVES:
+        context = multiprocessing.get_context("forkserver")
+        with ProcessPoolExecutor(threads, mp_context=context) as pool:
+            made = list(pool.map(fit, tasks, chunksize=8))
+    else:
+        made = list(map(fit, tasks))
+    fits = pd.DataFrame([row for row, _ in made], columns=column_names(FIT))
+    drawn = [points for _, points in made if points is not None]
+    empty = pd.DataFrame(columns=column_names(DRAWN))
+    return fits.assign(sdss=selective_scores(fits)), pd.concat(drawn) if drawn else empty
+
+
+def _tasks(results: Mapping[str, SlideResult]) -> list[_Task]:
+    """All curves in the order of their rows."""
     slides: dict[Key, list[SlideResult]] = {}
     for result in results.values():
         if result.time_zero:
@@ -68,16 +100,16 @@ def curve_tables(
             key = Key(group, agent, assay, metric, result.slide.time_h)
             slides.setdefault(key, []).append(result)
     points = {name: _usable(result) for name, result in results.items()}
-    made = []
+    tasks = []
     for key in sorted(slides, key=lambda key: key.order):
-        names = [slide.slide.slide for slide in slides[key]]
+        own = slides[key]
+        names = [slide.slide.slide for slide in own]
         parts = [points[name].get(agent) for name in names for agent in (key.agent, "")]
         known = [part for part in parts if part is not None]
-        made.append(_curve(key, slides[key], pd.concat(known) if known else _NO_POINTS, options))
-    fits = pd.DataFrame([row for row, _ in made], columns=column_names(FIT))
-    drawn = [points for _, points in made if points is not None]
-    empty = pd.DataFrame(columns=column_names(DRAWN))
-    return fits.assign(sdss=selective_scores(fits)), pd.concat(drawn) if drawn else empty
+        flags = tuple(flag for slide in own for flag in slide.flags)
+        facts = (own[0].measured.kind, own[0].normalise, flags)
+        tasks.append(_Task(key, pd.concat(known) if known else _NO_POINTS, *facts))
+    return tasks
 
 
 def selective_scores(fits: pd.DataFrame) -> pd.Series:
@@ -96,15 +128,13 @@ def selective_scores(fits: pd.DataFrame) -> pd.Series:
     return scores
 
 
-def _curve(
-    key: Key, slides: Sequence[SlideResult], points: pd.DataFrame, options: ScreenOptions
-) -> tuple[dict[str, Any], pd.DataFrame | None]:
+def _curve(task: _Task, options: ScreenOptions) -> tuple[dict[str, Any], pd.DataFrame | None]:
     """Row of dose_response.csv and points of curves.csv."""
+    key, points, kind, normalise = task.key, task.points, task.kind, task.normalise
     dosed = points["dose"] > 0
     distinct = len({f"{dose:.9e}" for dose in points.loc[dosed, "dose"]})
-    flags = [flag for slide in slides for flag in slide.flags]
+    flags = list(task.flags)
     unit = points["unit"].dropna().iloc[0] if points["unit"].notna().any() else ""
-    kind, normalise = slides[0].measured.kind, slides[0].normalise
     facts = {"group": key.group, "agent": key.agent, "assay": key.assay, "metric": key.metric}
     facts |= {"time_h": np.nan if key.time_h is None else key.time_h, "unit": unit}
     row: dict[str, Any] = facts | {
@@ -126,7 +156,7 @@ def _curve(
     if p_slides(points, curve, kind) < P_DISAGREE:
         flags.append("slides_disagree")
         if curve.in_range == "yes":
-            row |= _widened(row, points, slides[0], options)
+            row |= _widened(row, task, options)
     dose = np.geomspace(curve.low_dose, curve.high_dose, POINTS)
     low, high = curve.band(dose, options.interval)
     drawn = pd.DataFrame({"dose": dose, "fit": curve.predict(dose), "low": low, "high": high})
@@ -270,9 +300,7 @@ def _explained(slopes: NDArray[np.float64], rest: NDArray[np.float64]) -> tuple[
     return float(left @ left), int(rank)
 
 
-def _widened(
-    row: Mapping[str, Any], points: pd.DataFrame, slide: SlideResult, options: ScreenOptions
-) -> dict[str, float]:
+def _widened(row: Mapping[str, Any], task: _Task, options: ScreenOptions) -> dict[str, float]:
     """Interval of the EC50 with the slide as the unit, where slides disagree.
 
     Each slide is fitted on its own, and the EC50s are pooled as random effects. The interval
@@ -280,15 +308,15 @@ def _widened(
     open where fewer than two slides have an EC50 within the doses.
     """
     own = []
-    for _, part in points.groupby("slide", sort=True):
+    for _, part in task.points.groupby("slide", sort=True):
         doses = part.loc[part["dose"] > 0, "dose"].unique()
         if len(doses) < options.min_doses or len(part) < MIN_POINTS:
             continue
-        fit = fit_points(part, slide.measured.kind, slide.normalise, options.interval)
+        fit = fit_points(part, task.kind, task.normalise, options.interval)
         if fit.in_range == "yes":
             own.append((fit.ec50, fit.ec50_low, fit.ec50_high))
     pooled = pool_ec50(*np.reshape(own, (-1, 3)).T, options.interval)
-    tested = points.loc[points["dose"] > 0, "dose"]
+    tested = task.points.loc[task.points["dose"] > 0, "dose"]
     # an end that is empty lies beyond the doses tested, and stays there
     low = pooled.low if pooled.low >= tested.min() else np.nan
     high = pooled.high if pooled.high <= tested.max() else np.nan

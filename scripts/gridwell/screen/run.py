@@ -38,6 +38,7 @@ def screen_study(
     options: ScreenOptions,
     out_dir: Path,
     roles: Mapping[str, Mapping[str, str]] | None = None,
+    threads: int = 1,
 ) -> None:
     """Write the tables of ``results/screen``.
 
@@ -70,6 +71,8 @@ def screen_study(
         Directory to write into.
     roles
         Role of each channel, by slide and channel, for metrics that name a role.
+    threads
+        Processes to fit curves in; changes nothing but the time.
 
     Raises
     ------
@@ -100,20 +103,20 @@ def screen_study(
         _tell(results[name])
     if results and not any_own and metric.column != "auto":
         raise InputError(_no_metric(options.metric, spots))
-    tables = screen_tables(results, options)
+    tables = screen_tables(results, options, threads)
     for name, table in tables.items():
         write_csv(out_dir / f"{name}.csv", table)
 
 
 def screen_tables(
-    results: Mapping[str, SlideResult], options: ScreenOptions
+    results: Mapping[str, SlideResult], options: ScreenOptions, threads: int = 1
 ) -> dict[str, pd.DataFrame]:
     """All tables of the screen by name, from its slides in the order of their names."""
     rows = _together(
         [result.spots.assign(normalise=result.normalise) for result in results.values()],
         "screen/spots.csv",
     )
-    fits, drawn = curve_tables(results, options)
+    fits, drawn = curve_tables(results, options, threads)
     return {
         "spots": rows.reindex(columns=column_names("screen/spots.csv")),
         "dose_response": fits,
