@@ -8,6 +8,7 @@ is taken is decided by the data.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from gridwell.screen.likelihood import (
     Counts,
     Objective,
     Squares,
+    binomial_deviance,
     fit_level,
     fit_likelihood,
     shrunk,
@@ -189,7 +191,7 @@ class Curve:
         return float(
             sum(
                 integrate.quad(lambda x: float(self._share(x)), a, b, epsabs=1e-10, limit=200)[0]
-                for a, b in zip(edges[:-1], edges[1:], strict=True)
+                for a, b in itertools.pairwise(edges)
             )
         )
 
@@ -709,11 +711,16 @@ class _Table:
         return collapse(self.dose, response, 1 / (self.gain**2 * variance))
 
     def likelihood(self, variant: Variant, data: Data, binomial: bool) -> Counts:
-        """The likelihood, without controls that a fixed level leaves nothing to say."""
+        """The likelihood, without controls that a fixed level leaves nothing to say.
+
+        What they cost is added, so that models can be compared.
+        """
         kept = np.ones(len(self.dose), dtype=bool)
-        if not variant.free_levels[0] and variant.model != "flat":
+        cost = 0.0
+        if variant.model != "flat" and not variant.free_levels[0]:
             p = (variant.zero[0] - self.intercept) / self.gain
             kept = (self.dose > 0) | ((p > 0) & (p < 1))
+            cost = binomial_deviance(p[~kept], self.successes[~kept], self.trials[~kept])
         return Counts(
             variant,
             np.zeros(6),
@@ -724,6 +731,7 @@ class _Table:
             self.intercept[kept],
             self.gain[kept],
             binomial,
+            cost,
         )
 
 
@@ -778,7 +786,7 @@ def _counts_curve(
         covariance=small_sample * _inverse(information, fit.variant),
         asymmetry=float(np.exp(log_f)),
         rho=fit.rho,
-        log_likelihood=-fit.value / 2,
+        log_likelihood=-(fit.value - counts.impossible) / 2,
         n=n,
         at_bound=counts.bounds.touched(float(log_slope), float(log_f)),
         objective=counts,

@@ -231,7 +231,10 @@ class Squares(Objective):
 
 @dataclass
 class Counts(Objective):
-    """-2 log-likelihood of counts; the sixth parameter is ln(rho / (1 - rho)), -inf: binomial."""
+    """-2 log-likelihood of counts; the sixth parameter is ln(rho / (1 - rho)), -inf: binomial.
+
+    `impossible` is what is added for counts that a fixed level leaves out.
+    """
 
     log_dose: Floats
     successes: Floats
@@ -239,12 +242,13 @@ class Counts(Objective):
     intercept: Floats
     gain: Floats
     binomial: bool
+    impossible: float = 0.0
     constant: float = field(init=False)
 
     def __post_init__(self) -> None:
         k, n = self.successes, self.trials
         choose = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
-        self.constant = float(-2 * choose.sum())
+        self.constant = float(-2 * choose.sum()) + self.impossible
 
     def ranges(self) -> Floats:
         """Least and greatest value of each parameter, shape (6, 2)."""
@@ -290,6 +294,13 @@ class Counts(Objective):
         """Intra-spot correlation."""
         nu = float(np.exp(theta[_NU]))
         return nu / (1 + nu)
+
+
+def binomial_deviance(p: Floats, successes: Floats, trials: Floats) -> float:
+    """-2 log-likelihood of counts of known fractions, without its constant."""
+    p = np.clip(p, _LEAST_P, 1 - _LEAST_P)
+    found = special.xlogy(successes, p) + special.xlogy(trials - successes, 1 - p)
+    return float(-2 * found.sum())
 
 
 def shrunk(p: Floats, trials: Floats) -> Floats:

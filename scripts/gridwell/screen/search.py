@@ -136,10 +136,10 @@ class Bounds:
 class Search:
     """Least squares over (log10 ec50, ln slope, ln f), the two levels solved within."""
 
-    def __init__(self, data: Data, variant: Variant) -> None:
+    def __init__(self, data: Data, variant: Variant, bounds: Bounds | None = None) -> None:
         self.data = data
         self.variant = variant
-        self.bounds = Bounds.of(data.dose, asymmetric=variant.asymmetric)
+        self.bounds = bounds or Bounds.of(data.dose, asymmetric=variant.asymmetric)
         self.axes = self.bounds.axes()
 
     def share(self, log_ec50: Floats, log_slope: Floats, log_f: Floats) -> Floats:
