@@ -167,7 +167,7 @@ def _add_layout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "layout",
         _layout,
         "say what a layout holds, and convert it: plate grids, pick lists, plate maps, tables",
-        "gridwell layout picklist.csv --plate D1 --volume 50uL --out my-study/config/layouts/d1.csv",
+        "gridwell layout picklist.csv --plate D1 --volume 50uL --out config/layouts/d1.csv",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="docs/layouts.md says which")
     parser.add_argument("--plate", help="plate to take, where the file lays out several")
@@ -205,7 +205,8 @@ def _layout(options: argparse.Namespace) -> int:
         if options.out.exists() and options.out.samefile(path):
             remedy = "Name another file for the layout"
             raise InputError(Problem(str(options.out), "is the file itself", remedy))
-        write_layout(options.out, parsed.table)
+        alone = len(parsed.plates) == 1  # then a slide need not name it
+        write_layout(options.out, parsed.table.assign(plate=None) if alone else parsed.table)
         print(options.out)
     return 0
 

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from gridwell.config.errors import Problem
 
 DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+([eE][+-]?\d+)?$")
+_THOUSANDS = re.compile(r"^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$")
 _WITH_UNIT = re.compile(r"^[+-]?\d+([.,]\d+)?\s*[A-Za-zµμ%][^\s]*$")
 _LONGEST_VALUE = 80
 _LONGEST_LIST = 12
@@ -192,9 +193,8 @@ def _meaning(location: Sequence[str | int], model: type[BaseModel]) -> str:
 def _explain_number(kind: str, given: object) -> tuple[str, str]:
     text = str(given).strip()
     whole = kind.startswith("int_")
-    if DECIMAL_COMMA.match(text):
-        point = text.replace(",", ".")
-        return "has a decimal comma", f"Write it with a point: {point}."
+    if comma := explain_comma(text):
+        return comma
     if kind == "int_from_float" or (whole and re.fullmatch(r"[+-]?\d*\.\d+", text)):
         return "is not a whole number", "Write a whole number."
     if _WITH_UNIT.match(text):
@@ -207,6 +207,19 @@ def _explain_number(kind: str, given: object) -> tuple[str, str]:
     example = "12" if whole else "0.5"
     sort = "a whole number" if whole else "a number"
     return f"is not {sort}", f"Write {sort}, as {example}, with a point for decimals."
+
+
+def explain_comma(text: str) -> tuple[str, str] | None:
+    """Reason and remedy of a number with commas, or None; what they part is never guessed."""
+    plain = text.replace(",", "")
+    if _THOUSANDS.match(text) and DECIMAL_COMMA.match(text):
+        point = text.replace(",", ".")
+        return "has a comma", f"Write {plain} if it parts thousands, {point} if it is decimal."
+    if DECIMAL_COMMA.match(text):
+        return "has a decimal comma", f"Write it with a point: {text.replace(',', '.')}."
+    if _THOUSANDS.match(text):
+        return "has commas between thousands", f"Write it without: {plain}."
+    return None
 
 
 def _unknown_key(location: Sequence[str | int], model: type[BaseModel]) -> tuple[str, str]:

@@ -205,9 +205,9 @@ def parse_layout(path: Path, name: str, said: Mapping[str, str] | None = None) -
         return _of_plate_maps(records, path, name, said)
     records.rows = [(line, [_as_text(cell) for cell in cells]) for line, cells in records.rows]
     facts, wrong = _facts(records, name, said or {})
-    parsed = checked(_read(records, name, facts), name)
-    parsed.problems[:0] = wrong
-    return parsed
+    if wrong:  # what they are about would be wrong as well
+        return ParsedLayout(frame([]), [], wrong)
+    return checked(_read(records, name, facts), name)
 
 
 def _as_text(cell: str) -> str:

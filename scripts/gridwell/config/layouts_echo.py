@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from gridwell.config.errors import Problem
-from gridwell.config.explain import DECIMAL_COMMA, short
+from gridwell.config.explain import explain_comma, short
 from gridwell.config.layouts_rows import Entry, Source
 from gridwell.config.layouts_words import (
     Scaled,
@@ -376,8 +376,7 @@ class _Transfers:
             reason, remedy = "is not a number", "Write a number, as 2.5."
             if not text:
                 reason = "is empty"
-            elif DECIMAL_COMMA.match(text):
-                reason, remedy = "has a decimal comma", f"Write {text.replace(',', '.')}."
+            reason, remedy = explain_comma(text) or (reason, remedy)
             self._wrong(line, column, reason, remedy, cells)
         elif number < 0 or (column == "total" and number == 0):
             self._wrong(line, column, "is too small", "Write a volume above 0.", cells)
@@ -421,8 +420,7 @@ class _Transfers:
             reason, remedy = "is not a number", "Write a number, as 10."
             if not text:
                 reason, remedy = "is empty", "Write the concentration of the source."
-            elif DECIMAL_COMMA.match(text):
-                reason, remedy = "has a decimal comma", f"Write {text.replace(',', '.')}."
+            reason, remedy = explain_comma(text) or (reason, remedy)
             self._wrong(line, "stock", reason, remedy, cells)
             return None
         if scale is None:

@@ -197,6 +197,7 @@ _TITLES = {
     "plate map name|destination plate|destination plate name|destination plate barcode",
 }
 _COLUMN_OF = {title: column for column, titles in _TITLES.items() for title in titles.split("|")}
+_DOSE_WORDS = ("concentration", "conc", "dose", "dosage", "agent", "drug", "compound", "unit")
 # Which of two titles of one column is taken; of others, one is too many.
 _PREFERRED = {
     "agent": ("agent", "broad sample"),
@@ -291,6 +292,11 @@ def title_meant(text: str) -> str | None:
     phrase = re.sub(r"[\s_\-./#:]+", " ", text.strip().lower()).strip()
     words = [title for title in _COLUMN_OF if len(title) > 2]
     near = difflib.get_close_matches(phrase, words, n=1, cutoff=0.8)
-    if not near:  # konzentration_uM, log10_concentration
-        near = [w for w in ("concentration", "agent") if len(phrase) > 4 and w in phrase]
+    if not near:  # a word of it, as in log10_conc or konzentration_uM
+        tokens = [token for token in re.split(r"[^a-z]+", phrase) if len(token) > 3]
+        near = [
+            word
+            for token in tokens
+            for word in difflib.get_close_matches(token, _DOSE_WORDS, n=1, cutoff=0.8)
+        ]
     return _COLUMN_OF[near[0]] if near else None

@@ -174,7 +174,11 @@ MISTAKES = {
     "not a number": (HEAD + "A1,x,high,uM,\n", (2, "concentration", "not a number", "as 0.5")),
     "not finite": (HEAD + "A1,x,inf,uM,\n", (2, "concentration", "not a number", "as 0.5")),
     "number with unit": (HEAD + "A1,x,1 uM,uM,\n", (2, "concentration", "unit beside", "alone")),
-    "thousands": (HEAD + 'A1,x,"1,000.5",uM,\n', (2, "concentration", "not a number", "0.5")),
+    "thousands": (HEAD + 'A1,x,"1,000.5",uM,\n', (2, "concentration", "thousands", "1000.5")),
+    "thousands or decimals": (
+        HEAD + 'A1,x,"1,000",uM,\n',
+        (2, "concentration", "comma", "1000 if"),
+    ),
     "negative": (HEAD + "A1,x,-1,uM,\n", (2, "concentration", "negative", "0 or more")),
     "unicode minus": (HEAD + "A1,x,−1,uM,\n", (2, "concentration", "negative", "0 or more")),
     "no unit": (HEAD + "A1,x,1,,\n", (2, "unit", "empty although", "uM")),
