@@ -195,14 +195,16 @@ def every_method(folder: Path, truth: Truth) -> dict[str, Fused]:
     fused = {"published": nearest(folder, truth), "relate": overlapped(folder, truth)}
     for method in methods():
         fused[method] = fuse(folder, truth, method)
-    whole = fused["posterior"]
-    fused["assigned"] = stated(
-        truth,
-        whole.nuclei["live_label"].notna().to_numpy(),
-        whole.nuclei["dead_label"].notna().to_numpy(),
-        0.0,
-    )
+    fused["assigned"] = stated(truth, *(held(fused["posterior"], role) for role in ROLES[1:]), 0.0)
     return fused
+
+
+def held(fused: Fused, role: str) -> Array:
+    """Nuclei that have a body or share one."""
+    own = fused.nuclei[f"{role}_label"].notna()
+    if f"{role}_shared" in fused.nuclei:
+        own = own | fused.nuclei[f"{role}_shared"].notna()
+    return own.to_numpy(bool)
 
 
 def fuse(folder: Path, truth: Truth, method: str) -> Fused:
@@ -226,7 +228,7 @@ def fuse(folder: Path, truth: Truth, method: str) -> Fused:
     return Fused(
         order.merge(nuclei, on=["spot", "nuclei_label"], how="left", validate="1:1"),
         pd.read_csv(folder / "spots.csv"),
-        shifts | {"_orphans": orphan_shifts(folder, cells)},
+        shifts,
         seconds,
     )
 
@@ -236,19 +238,6 @@ def labelled(truth: Truth) -> pd.DataFrame:
     real = truth.cells[truth.cells["nuclei"] > 0][["spot", "nuclei", "state"]]
     false = truth.false[truth.false["role"] == "nuclei"][["spot", "label"]]
     return pd.concat([real, false.rename(columns={"label": "nuclei"})], ignore_index=True)
-
-
-def orphan_shifts(folder: Path, cells: pd.DataFrame) -> pd.DataFrame:
-    """Shift used in each spot, as the places of bodies without a nucleus tell it."""
-    parts = []
-    for role in ROLES[1:]:
-        table = pd.read_parquet(folder / f"{role}.parquet", columns=["spot", "label", "x", "y"])
-        alone = cells[cells["nuclei_label"].isna() & cells[f"{role}_label"].notna()]
-        alone = alone.assign(label=alone[f"{role}_label"].astype("int64"))
-        both = alone.merge(table, on=["spot", "label"], suffixes=("", "_seen"))
-        both = both.assign(role=role, dx=both["x_seen"] - both["x"], dy=both["y_seen"] - both["y"])
-        parts.append(both[["spot", "role", "dx", "dy"]])
-    return pd.concat(parts).groupby(["spot", "role"])[["dx", "dy"]].median().reset_index()
 
 
 def nearest(folder: Path, truth: Truth) -> Fused:
@@ -355,15 +344,15 @@ def shift_errors(truth: Truth, fused: Fused, count: pd.Series) -> tuple[float, l
     if not fused.shifts:
         return float("nan"), []
     slide, spots = [], []
-    used = fused.shifts["_orphans"].set_index(["role", "spot"])
+    enough = count.reindex(fused.spots["spot"]).to_numpy() >= 20
     for role in ROLES[1:]:
+        true = truth.spots[[f"{role}_dx", f"{role}_dy"]].to_numpy()
         facts = fused.shifts[role]
-        true = truth.spots.set_index("spot")[[f"{role}_dx", f"{role}_dy"]]
-        slide.append(float(np.hypot(*(np.array([facts["dx"], facts["dy"]]) - true.mean()))))
-        if role in used.index.get_level_values(0):
-            own = used.loc[role]
-            own = own[own.index.map(count) >= 20]
-            spots += list(np.hypot(*(own.to_numpy() - true.loc[own.index].to_numpy()).T))
+        slide.append(float(np.hypot(*(np.array([facts["dx"], facts["dy"]]) - true.mean(axis=0)))))
+        columns = [f"shift_{role}_{axis}" for axis in "xy"]
+        if set(columns) <= set(fused.spots):
+            off = np.hypot(*(fused.spots[columns].to_numpy(np.float64) - true).T)
+            spots += list(off[enough & np.isfinite(off)])
     return max(slide), spots
 
 
