@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -245,29 +246,30 @@ def _facts(records: Records, name: str, said: Mapping[str, str]) -> tuple[Facts,
         if match:
             words[match[1].lower()] = (line, match[2].strip())
     words |= {key: (None, text) for key, text in said.items()}
-    facts, problems = Facts(), []
+    values: dict[str, Any] = {}
+    problems = []
     for key, (line, text) in words.items():
-        value: object = None
-        if key == "unit":
-            value = read_unit(text)
-            remedy = f"Write one of {', '.join(UNITS)}."
-        elif key == "volume":
-            value = read_volume(text)
-            remedy = "Write a number and its unit, as 50 uL or 120 nL."
-        else:
-            parts = split_quantity(text)
-            number = read_number(parts[0]) if parts else None
-            scale = read_unit(parts[1]) if parts else None
-            value = in_common_unit(number, scale) if number and scale else None
-            remedy = "Write a number and its unit, as 10 mM."
-        if value is None:
-            where = name if line else "command line"
-            column = key if line else f"--{key}"
+        read, example = _FACT_READERS[key]
+        values[key] = read(text)
+        if values[key] is None:
+            where, column = (name, key) if line else ("command line", f"--{key}")
             reason = "is no known unit" if key == "unit" else "is no number with a known unit"
-            problems.append(Problem(where, reason, remedy, line, column, text))
-        else:
-            facts = replace(facts, **{key: value})
-    return facts, problems
+            problems.append(Problem(where, reason, f"Write {example}.", line, column, text))
+    return Facts(**values), problems
+
+
+def _read_stock(text: str) -> tuple[Fraction, str] | None:
+    parts = split_quantity(text)
+    number = read_number(parts[0]) if parts else None
+    scale = read_unit(parts[1]) if parts else None
+    return in_common_unit(number, scale) if number and scale else None
+
+
+_FACT_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "unit": (read_unit, f"one of {', '.join(UNITS)}"),
+    "volume": (read_volume, "a number and its unit, as 50 uL or 120 nL"),
+    "stock": (_read_stock, "a number and its unit, as 10 mM"),
+}
 
 
 def _of_plate_maps(

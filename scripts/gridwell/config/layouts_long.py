@@ -68,6 +68,10 @@ def read_long(records: Records, name: str) -> Source:
     of_key = {title.key: title for title in titles if title}
     for row_line, cells in table.rows:
         source.entries += _entries(row_line, cells, of_key, names, _PLATE_MAP in phrases)
+    if "mmoles_per_liter" in (cell.lower() for cell in header):
+        source.assumed.append(
+            "doses are in mM, as mmoles_per_liter says; if they are in uM, say so: # unit: uM"
+        )
     if _PLATE_MAP in phrases:
         source.assumed.append("spots without a broad_sample are negative controls")
     return source

@@ -17,11 +17,13 @@ from gridwell.config.layouts_words import (
     MOLAR,
     UNITS,
     Scaled,
+    is_vehicle,
     read_role,
     read_unit,
     role_meant,
     role_of_agent,
     scaled,
+    split_agent,
     split_quantity,
 )
 from gridwell.config.models import LayoutRow, SpotRole
@@ -130,18 +132,55 @@ def checked(source: Source, name: str) -> ParsedLayout:
     problems = list(source.problems)
     rows: list[dict[str, Any]] = []
     kept: list[Entry] = []
-    for entry in source.entries:
+    for entry in _with_doses(source):
         row, found = _read_entry(entry, name, source)
         problems += found
         if row is not None:
             rows.append(row)
             kept.append(entry)
+    _settle_vehicles(rows)
     rows, kept = _without_vehicles(rows, kept, source)
     problems = _once(problems, source)
     problems += _contradictions(rows, kept, name)
     problems.sort(key=lambda problem: problem.row or 0)
     lines = [entry.line for entry in kept]
     return ParsedLayout(frame(rows), lines, problems, source.kind, source.assumed)
+
+
+def _with_doses(source: Source) -> list[Entry]:
+    """Entries; those of a file without doses with the doses that its agents' names hold."""
+    if "concentration" in source.columns:
+        return source.entries
+    entries: list[Entry] = []
+    read = False
+    for entry in source.entries:
+        names = re.split(r"\s+\+\s+", entry.cells.get("agent", ""))
+        parts = [part for part in map(split_agent, names) if part]
+        if len(parts) < len(names):
+            entries.append(entry)
+            continue
+        read = True
+        for agent, dose, unit in parts:
+            own = {"agent": agent, "concentration": dose, "unit": unit}
+            entries.append(replace(entry, cells=entry.cells | own))
+    if read:
+        source.assumed.append("doses and units are those beside the names of agents")
+    return entries
+
+
+def _settle_vehicles(rows: Iterable[dict[str, Any]]) -> None:
+    """A vehicle with one share all over, and without a role, is the control's, no series."""
+    shares: dict[str, set[float]] = {}
+    named = [
+        row
+        for row in rows
+        if row["unit"] == "%" and not row["role_given"] and is_vehicle(row["agent"] or "")
+    ]
+    for row in named:
+        shares.setdefault(row["agent"], set()).add(row["concentration"])
+    for row in named:
+        if len(shares[row["agent"]]) == 1:
+            row["role"], row["vehicle"] = SpotRole.NEG_CTRL.value, True
 
 
 def _once(problems: Iterable[Problem], source: Source) -> list[Problem]:

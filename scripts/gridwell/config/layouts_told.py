@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -127,7 +128,7 @@ def layout_in_words(table: pd.DataFrame, kind: str, assumed: Sequence[str] = ())
     together = treated[treated["concentration"].fillna(0) > 0]
     per_spot = together.groupby(["plate", "spot"], sort=False, dropna=False)["agent"]
     pairs = per_spot.agg(lambda names: " + ".join(sorted(names)))[per_spot.size() > 1]
-    for pair, count in pairs.value_counts().sort_index().items():
+    for pair, count in sorted(Counter(map(str, pairs)).items()):
         lines.append(f"combination {pair}: {count} spot{'' if count == 1 else 's'}")
     if not (spots["role"] == "neg_ctrl").any():
         lines.append("no negative controls")

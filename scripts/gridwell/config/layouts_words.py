@@ -23,8 +23,14 @@ _WORDS = {"": "", "milli": "m", "micro": "u", "nano": "n", "pico": "p", "femto":
 _MASS = {"g": 6, "mg": 3, "ug": 0, "mcg": 0, "ng": -3, "pg": -6}  # of a microgram
 _VOLUME = {"l": -3, "ml": 0, "ul": 3}  # parts of a millilitre
 _PERCENT = {"%", "percent", "pct", "%v/v", "%vol/vol", "v/v%", "vol%", "vol.%", "%vol"}
-_VOLUMES_NL = {"l": 10**9, "ml": 10**6, "ul": 10**3, "nl": 1, "pl": Fraction(1, 1000)}
+_VOLUMES_NL = {
+    name: Fraction(10) ** power
+    for name, power in (("l", 9), ("ml", 6), ("ul", 3), ("nl", 0), ("pl", -3))
+}
 _QUANTITY = re.compile(r"^\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([^\s0-9.,+-].*?)\s*$")
+_AGENT_AND_DOSE = re.compile(
+    r"^\s*(.*?[^\s,;@_])[\s,;@_]+([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([^\s0-9.,+-].*?)\s*$"
+)
 _NUMBER = re.compile(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
 
 
@@ -84,6 +90,12 @@ def split_quantity(text: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
+def split_agent(text: str) -> tuple[str, str, str] | None:
+    """Name, dose and unit of ``doxorubicin 10 uM``, or None."""
+    match = _AGENT_AND_DOSE.match(text)
+    return (match[1], match[2], match[3]) if match and read_unit(match[3]) else None
+
+
 def read_volume(text: str) -> Fraction | None:
     """A volume such as ``50 uL`` in nanolitres, above 0; None where it is none."""
     parts = split_quantity(text)
@@ -97,7 +109,7 @@ def volume_unit(text: str) -> Fraction | None:
     plain = _plain_unit(text).lower().rstrip(".")
     plain = plain.replace("microlit", "ulit").replace("nanolit", "nlit").replace("millilit", "mlit")
     plain = re.sub(r"lit(er|re)s?$", "l", plain)
-    return Fraction(_VOLUMES_NL[plain]) if plain in _VOLUMES_NL else None
+    return _VOLUMES_NL.get(plain)
 
 
 _ROLES = {
@@ -147,6 +159,11 @@ def role_meant(text: str) -> str | None:
     word = _word(text)
     near = difflib.get_close_matches(word, list(_ROLE_OF), n=1, cutoff=0.7)
     return _ROLE_OF[near[0]].value if near else None
+
+
+def is_vehicle(agent: str) -> bool:
+    """Whether a name in the place of an agent is that of a liquid that agents are dissolved in."""
+    return _word(agent) in _VEHICLES
 
 
 def role_of_agent(agent: str) -> tuple[SpotRole | None, bool]:

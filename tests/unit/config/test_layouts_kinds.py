@@ -313,6 +313,29 @@ def test_a_unit_beside_its_number(file):
     ]
 
 
+def test_one_block_with_agent_and_dose_in_each_cell(file):
+    text = "agent,1,2,3\nA,x 10 uM,x 10 uM + y-2 5nM,DMSO 0.5%\nB,x 1e-3 mM,untreated,pos ctrl\n"
+    assert rows(read_layout(file(text))) == [
+        ("A1", "x", 10.0, "uM", "sample"),
+        ("A2", "x", 10.0, "uM", "sample"),
+        ("A2", "y-2", 5.0, "nM", "sample"),
+        ("A3", "DMSO", 0.5, "%", "neg_ctrl"),
+        ("B1", "x", 0.001, "mM", "sample"),
+        ("B2", None, None, None, "neg_ctrl"),
+        ("B3", None, None, None, "pos_ctrl"),
+    ]
+
+
+def test_a_vehicle_with_one_share_is_a_control_and_with_several_a_series(file):
+    text = "spot,agent,concentration,unit\nA1,DMSO,0.5,%\nA2,x,1,uM\nA2,DMSO,0.5,%\n"
+    assert rows(read_layout(file(text))) == [
+        ("A1", "DMSO", 0.5, "%", "neg_ctrl"),
+        ("A2", "x", 1.0, "uM", "sample"),
+    ]
+    text = "spot,agent,concentration,unit\nA1,DMSO,0.5,%\nA2,DMSO,1,%\n"
+    assert set(read_layout(file(text))["role"]) == {"sample"}
+
+
 def test_what_spreadsheets_do_to_texts(file):
     text = 'spot,agent,concentration,unit\n"=""A1""",\'-x,1,uM\n'
     assert rows(read_layout(file(text))) == [("A1", "-x", 1.0, "uM", "sample")]
