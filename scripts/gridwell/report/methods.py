@@ -90,6 +90,23 @@ def screen_methods(config: Config | None) -> list[str]:
         "(mean₋ − mean₊) / √(sd₊² + sd₋²) (Zhang 2007); + and − stand for the positive and the "
         "negative controls."
     )
+    said.append(
+        "Places on the slide were compared within spots of the same agent and dose (rim, rows, "
+        "columns, Moran’s I with permutations). A plane or a quadratic surface through the "
+        "negative controls was taken off, as a factor, only where leave-one-out prediction of the "
+        "controls proves it better than their mean (permutations, p < 0.03)."
+        if config is None or config.screen.correct == "auto"
+        else "Places on the slide were compared within spots of the same agent and dose (rim, "
+        "rows, columns, Moran’s I with permutations); no gradient was taken off."
+    )
+    said.append(
+        "Slides of a group share a curve; where they differ by more than the scatter of their "
+        "spots (F-test, p < 0.01), the interval of the EC50 is that of the slides as random "
+        "effects (Paule and Mandel 1982; Hartung and Knapp 2001), and so are EC50s over groups. "
+        "Selective drug sensitivity scores are differences from the median of the other groups "
+        "(Yadav et al. 2014). Combinations are compared with Bliss independence and the highest "
+        "single agent. Growth rates are those of Hafner et al. (2016)."
+    )
     return said
 
 

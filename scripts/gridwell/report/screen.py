@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from gridwell.config.columns import COLUMNS, QUALITY
+from gridwell.config.columns import COLUMNS, QUALITY, column_names
 from gridwell.config.models import Config
 from gridwell.config.spots import row_index
-from gridwell.report import methods, plots, tables, words
+from gridwell.report import methods, plots, screen_tables, tables, words
 from gridwell.report.page import Chart, Charts, write_page
 from gridwell.report.tables import Column
 
@@ -39,6 +39,11 @@ class Screen:
     fits: pd.DataFrame
     quality: pd.DataFrame
     curves: pd.DataFrame
+    agents: pd.DataFrame
+    growth: pd.DataFrame
+    combinations: pd.DataFrame
+    replicates: pd.DataFrame
+    unmatched: pd.DataFrame
 
     @property
     def groups(self) -> list[str]:
@@ -57,7 +62,7 @@ class Screen:
         def part(table: pd.DataFrame) -> pd.DataFrame:
             return table[(table["assay"] == assay) & (table["metric"] == metric)]
 
-        return Screen(part(self.spots), part(self.fits), self.quality, part(self.curves))
+        return replace(self, spots=part(self.spots), fits=part(self.fits), curves=part(self.curves))
 
     @property
     def slides(self) -> list[str]:
@@ -78,7 +83,8 @@ def report_screen(
     Parameters
     ----------
     screen_dir
-        Folder with spots.csv, dose_response.csv, quality.csv and, if there, curves.csv.
+        Folder with the tables of the screen: spots.csv, dose_response.csv, quality.csv and
+        curves.csv, the others if there.
     study
         Title of the study.
     slide_reports
@@ -101,6 +107,12 @@ def report_screen(
         parts=parts,
         table=_table(screen),
         help=[(c.label, c.help) for c in _columns(screen.fits) if c.help],
+        agents=screen_tables.agents(screen.agents),
+        growth=screen_tables.growth(screen.growth),
+        combinations=screen_tables.combinations(screen.combinations),
+        replicates=screen_tables.replicates(screen.replicates),
+        unmatched=screen_tables.unmatched(screen.unmatched, slide_reports),
+        corrected=_corrected(screen),
         quality=_quality(screen),
         slides=_slides(screen, slide_reports),
         flagged=_flagged(screen.spots, slide_reports),
@@ -146,12 +158,37 @@ _TEXTS = {
 def _read(folder: Path) -> Screen:
     """Read the tables of a screen; a text that is missing is an empty one."""
     tabled = []
-    for file, names in _TEXTS.items():
-        table = tables.read_csv(folder / file, (*names, "replicate", "sample"))
+    for file, names in (_TEXTS | screen_tables.TEXTS).items():
+        if file in screen_tables.TEXTS and not (folder / file).exists():
+            table = pd.DataFrame(columns=column_names(f"screen/{file}"))
+        else:
+            table = tables.read_csv(folder / file, (*names, "replicate", "sample"))
         for name in names:
-            table[name] = [words.text(value) for value in table[name]]
+            texts = [words.text(value) for value in table[name]]
+            table[name] = pd.Series(texts, index=table.index, dtype="str")
         tabled.append(table)
-    return Screen(*tabled)
+    return _timed(Screen(*tabled))
+
+
+def _timed(screen: Screen) -> Screen:
+    """Groups imaged at several times are groups of their own here, named by the hour."""
+    if "time_h" not in screen.spots or len(screen.fits["time_h"].dropna().unique()) < 2:
+        return screen
+
+    def named(table: pd.DataFrame) -> pd.DataFrame:
+        pairs = zip(table["group"], table["time_h"], strict=True)
+        return table.assign(
+            group=[
+                " · ".join(filter(None, (group, f"{words.plain(time)}\u202fh")))
+                if not words.missing(time)
+                else group
+                for group, time in pairs
+            ]
+        )
+
+    return replace(
+        screen, spots=named(screen.spots), fits=named(screen.fits), curves=named(screen.curves)
+    )
 
 
 def _measure(screen: Screen, metric: str) -> dict[str, str]:
@@ -232,7 +269,28 @@ def _warnings(screen: Screen) -> list[str]:
     bare = [s for s in screen.slides if s in dosed and values.get((s, "n_neg_ctrl"), 1) == 0]
     if bare:
         said.append(f"There are no negative controls on {words.join(bare)}.")
+    off = [s for s in screen.slides if (values.get((s, "layout_not_on_grid")) or 0) > 0]
+    if off:
+        said.append(
+            f"The layout names spots that the grid does not have on {words.join(off)}: is it the "
+            "right layout, and the right grid?"
+        )
+    apart = screen.replicates[screen.replicates["flags"].str.contains("slides_disagree")]
+    if len(apart):
+        pairs = [f"{a} and {b}" for a, b in zip(apart["slide_a"], apart["slide_b"], strict=True)]
+        named = words.join(pairs[:5]) + (f" and {len(pairs) - 5} more pairs" if pairs[5:] else "")
+        said.append(
+            f"Slides of one group do not tell the same: {named}. Their common curves hide that."
+        )
     return said
+
+
+def _corrected(screen: Screen) -> list[str]:
+    """Slides on which a gradient was taken off, and how large it was."""
+    table = screen.quality
+    order = table[(table["statistic"] == "correction") & (table["value"] > 0)]
+    size = table[table["statistic"] == "correction_range"].set_index("slide")["value"]
+    return [f"{slide} ({words.percent(size[slide] / 100)})" for slide in order["slide"]]
 
 
 def _below(value: Any, limit: float) -> bool:
@@ -261,8 +319,10 @@ def _dose_range(spots: pd.DataFrame) -> tuple[float, float] | None:
 def _samples(screen: Screen) -> pd.DataFrame:
     """Spots of the curves: samples with an agent and a dose above 0."""
     spots = screen.spots
+    before = spots["time_h"] == 0 if "time_h" in spots else False
     return spots[
         (spots["role"] == "sample")
+        & ~pd.Series(before, index=spots.index)
         & (spots["agent"] != "")
         & (spots["concentration"].astype(float) > 0)
         & ~spots["flags"].str.contains(r"\b(?:failed|edge_cut)\b", regex=True)
@@ -591,7 +651,7 @@ def _plates(
 
 
 _MAIN_QUALITY = ("z_prime", "robust_z_prime", "ssmd", "n_neg_ctrl", "n_pos_ctrl", "edge_effect",
-                 "grid_confidence")  # fmt: skip
+                 "morans_p", "correction", "replicate_icc", "grid_confidence")  # fmt: skip
 
 
 def _quality(screen: Screen) -> dict[str, Any]:

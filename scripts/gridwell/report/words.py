@@ -241,6 +241,20 @@ _EDGE = (
     (-20.0, "care", "rim and inside differ"),
     (-math.inf, "bad", "rim and inside differ strongly"),
 )
+_NEIGHBOURS = (
+    (0.01, "good", "neighbours deviate by chance"),
+    (0.0, "care", "neighbouring spots deviate alike: look at the plate map"),
+)
+_TAKEN_OFF = (
+    (2.0, "care", "a curved gradient was taken off"),
+    (1.0, "care", "a gradient was taken off"),
+    (0.0, "good", "nothing was taken off"),
+)
+_REPLICATES = (
+    (0.75, "good", "replicate spots agree"),
+    (0.5, "care", "replicate spots agree moderately"),
+    (-math.inf, "bad", "replicate spots differ as much as doses do"),
+)
 _GRID = ((0.8, "good", "high"), (0.5, "care", "fair"), (0.0, "bad", "low"))
 _READINGS = {
     "z_prime": _Z_PRIME,
@@ -250,6 +264,9 @@ _READINGS = {
     "n_pos_ctrl": _CONTROLS,
     "edge_effect": _EDGE,
     "edge_effect_all": _EDGE,
+    "morans_p": _NEIGHBOURS,
+    "correction": _TAKEN_OFF,
+    "replicate_icc": _REPLICATES,
     "grid_confidence": _GRID,
 }
 
@@ -279,6 +296,23 @@ QUALITY_NAMES = {
     "pos_ctrl_sd": "positive controls, standard deviation",
     "edge_effect": "edge effect of controls",
     "edge_effect_all": "edge effect of all spots",
+    "edge_p": "edge effect of controls, p",
+    "edge_all_p": "edge effect of all spots, p",
+    "row_p": "rows differ, p",
+    "col_p": "columns differ, p",
+    "morans_i": "Moran’s I",
+    "morans_p": "neighbours alike, p",
+    "neg_ctrl_cv": "negative controls, coefficient of variation (%)",
+    "robust_ssmd": "robust SSMD",
+    "signal_window": "signal window",
+    "replicate_sd": "replicate spots, standard deviation",
+    "replicate_cv": "replicate spots, coefficient of variation (%)",
+    "replicate_icc": "replicates, ICC",
+    "gradient": "gradient of controls (%)",
+    "correction": "correction",
+    "correction_gain": "correction, error saved (%)",
+    "correction_p": "correction, p",
+    "correction_range": "correction, range (%)",
 }
 
 
@@ -286,6 +320,10 @@ def quality_value(statistic: str, value: Any) -> str:
     """Write a statistic's value: counts whole, edge effects as per cent."""
     if statistic.startswith(("n_", "layout_", "grid_not")):
         return count(value)
+    if statistic.endswith("_p") and not missing(value) and value < 0.01:
+        return "< 0.01" if value >= 0.001 else "< 0.001"
+    if statistic == "correction":
+        return {0: "none", 1: "plane", 2: "quadratic"}.get(value, NOTHING)
     if statistic.startswith("edge_effect"):
         return NOTHING if missing(value) else f"{fixed(value, 1)}\u202f%"
     return fixed(value) if not missing(value) and abs(value) < 1000 else number(value)

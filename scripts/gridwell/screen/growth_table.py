@@ -13,6 +13,7 @@ import pandas as pd
 
 from gridwell.config.columns import column_names
 from gridwell.config.models import ScreenOptions
+from gridwell.screen.growth import fit_gr, gr_values
 from gridwell.screen.slide import SlideResult, joined
 
 TABLE = "screen/growth.csv"
@@ -109,8 +110,6 @@ def _row(agent: str, spots: pd.DataFrame, zero: float, options: ScreenOptions) -
     flags = ["slow_growth"] if grown < SLOW else []
     if row["n_doses"] < options.min_doses:
         return row | {"flags": joined(*flags, "few_doses")}
-    from gridwell.screen.growth import fit_gr, gr_values
-
     gr = gr_values(spots["count"].to_numpy(float), spots["control"].to_numpy(float), zero)
     order = np.lexsort((gr, dose))
     fit = fit_gr(dose[order], np.asarray(gr)[order])
