@@ -50,6 +50,9 @@ _CURVE_FLAGS = {
     "incomplete": "the doses tested show less than 80 % of the effect; the EC50 leans on a level "
     "that nobody saw",
     "slope_at_bound": "the slope is as steep or as shallow as a fit may be",
+    "asymmetry_at_bound": "the curve is as lopsided as a fit may be",
+    "overdispersed": "counts without replicates scatter more than counting alone explains; the "
+    "interval is widened",
     "lack_of_fit": "replicates agree with each other better than with the curve",
     "several_samples": "several samples share this curve",
     "no_controls": "no negative controls to compare with",
@@ -241,8 +244,9 @@ COLUMNS: dict[str, dict[str, str]] = {
     "screen/dose_response.csv": {
         "group": "Group of slides, as in slides.tsv.",
         "agent": "Agent.",
-        "model": "Curve that was chosen: 4pl (four-parameter logistic), or flat where no effect "
-        "of the dose shows; empty: none was fitted.",
+        "model": "Curve that was chosen: 4pl (four-parameter logistic) or one of 2pl to 5pl "
+        "(docs/dose-response.md), or flat where no effect of the dose shows; empty: none was "
+        "fitted.",
         "ec50": "Dose of half the effect that the curve spans; empty where it lies outside the "
         "doses tested.",
         "ec50_low": "Lower end of its interval (screen.interval); empty: below the doses tested.",
@@ -254,7 +258,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "auc": "Mean level of the curve over the logarithm of the doses tested, as a fraction of "
         "the control level.",
         "ic50": "Dose at which half of the negative controls' level is left; empty where none is.",
-        "dss": "Drug sensitivity score.",
+        "dss": "Drug sensitivity score, type 2.",
         "n_spots": "Spots with the agent that the curve was fitted to.",
         "n_doses": "Distinct doses among them.",
         "flags": _flags("curve", *_CURVE_FLAGS),
@@ -266,6 +270,12 @@ COLUMNS: dict[str, dict[str, str]] = {
         "n_slides": "Slides that the spots are on.",
         "sdss": "Selective drug sensitivity score: dss minus the median of the other groups'; "
         "empty with fewer than three groups.",
+        "ic50_low": "Lower end of the interval of ic50; empty: not within the doses tested.",
+        "ic50_high": "Upper end of the interval of ic50; empty: not within the doses tested.",
+        "dss1": "Drug sensitivity score, type 1: the area of activity.",
+        "dss3": "Drug sensitivity score, type 3: also counts the share of the doses that are "
+        "active.",
+        "asymmetry": "Asymmetry f of a 5pl curve; empty for symmetric ones.",
     },
     "screen/curves.csv": {
         "group": "Group of slides, as in slides.tsv.",

@@ -91,8 +91,13 @@ class Curve:
         Names of shape parameters (``slope``, ``asymmetry``) at an end of their range.
     objective
         What was minimised, for further profiles; None when flat.
-    cutoff
-        Rise of `objective` at the end of an interval, as a function of its level.
+    rise
+        How far `objective` rises to the ends of an interval.
+    interval
+        Level of the intervals.
+    dispersion
+        Pearson's X2 over its degrees of freedom where counts without replicates scatter more
+        than a binomial, else 1.
     """
 
     model: Model
@@ -116,7 +121,9 @@ class Curve:
     n: int = 0
     at_bound: tuple[str, ...] = ()
     objective: Objective | None = field(default=None, repr=False, compare=False)
-    cutoff: Callable[[float], float] | None = field(default=None, repr=False, compare=False)
+    rise: float = field(default=np.nan, repr=False, compare=False)
+    interval: float = 0.95
+    dispersion: float = 1.0
 
     @property
     def top(self) -> float:
@@ -210,7 +217,7 @@ class Curve:
         dose = self.crossing(level)
         return dose if self.low_dose <= dose <= self.high_dose else np.nan
 
-    def absolute(self, level: float, interval: float) -> tuple[float, float, float]:
+    def absolute(self, level: float) -> tuple[float, float, float]:
         """Dose at which the curve passes `level`, with its profile interval.
 
         With `level` half of that of the controls this is the (absolute) IC50.
@@ -219,8 +226,6 @@ class Curve:
         ----------
         level
             Response, in units of the fit.
-        interval
-            Level of the interval, such as 0.95.
 
         Returns
         -------
@@ -229,8 +234,8 @@ class Curve:
         """
         dose = self.crossing(level)
         low = high = np.nan
-        if np.isfinite(dose) and self.objective is not None and self.cutoff is not None:
-            low, high = self.objective.interval_at(level, dose, self.cutoff(interval))
+        if np.isfinite(dose) and self.objective is not None:
+            low, high = self.objective.interval_at(level, dose, self.rise)
 
         def tested(x: float) -> float:
             return x if self.low_dose <= x <= self.high_dose else np.nan
@@ -594,9 +599,7 @@ def _squares_curve(
     by = gradient(data.log_dose, *fit.theta)
     information = by.T @ (data.weight[:, None] * by)
 
-    def cutoff(level: float) -> float:
-        return float(scale * stats.f.ppf(level, 1, df))
-
+    rise = float(scale * stats.f.ppf(interval, 1, df))
     objective = Squares(
         fit.variant,
         fit.theta,
@@ -606,7 +609,7 @@ def _squares_curve(
         data.weight,
         data.scatter,
     )
-    low, high = fit.search.interval(float(log_ec50), fit.value + cutoff(interval))
+    low, high = fit.search.interval(float(log_ec50), fit.value + rise)
     n = data.n
     likelihood = -n / 2 * (np.log(2 * np.pi * fit.value / n) + 1) if fit.value > 0 else np.inf
     return Curve(
@@ -630,7 +633,8 @@ def _squares_curve(
         n=n,
         at_bound=fit.search.bounds.touched(float(log_slope), float(log_f)),
         objective=objective,
-        cutoff=cutoff,
+        rise=rise,
+        interval=interval,
     )
 
 
@@ -754,17 +758,16 @@ def _counts_curve(
     surprising = counts.binomial and stats.chi2.sf(pearson, df) < P_BINOMIAL
     dispersion = max(pearson / df, 1.0) if surprising else 1.0
 
-    def cutoff(level: float) -> float:
-        if counts.binomial and not surprising:
-            return float(stats.chi2.ppf(level, 1))
-        if counts.binomial:
-            return float(dispersion * stats.f.ppf(level, 1, df))
-        return float(n * np.log1p(stats.f.ppf(level, 1, df) / df))
-
+    if surprising:
+        rise = float(dispersion * stats.f.ppf(interval, 1, df))
+    elif counts.binomial:
+        rise = float(stats.chi2.ppf(interval, 1))
+    else:
+        rise = float(n * np.log1p(stats.f.ppf(interval, 1, df) / df))
     by = gradient(data.log_dose, *theta[:5])
     information = by.T @ (data.weight[:, None] * by)
     small_sample = 1.0 if counts.binomial else n / df
-    low, high = _counts_interval(counts, data, cutoff(interval))
+    low, high = _counts_interval(counts, data, rise)
     _, _, log_ec50, log_slope, log_f = theta[:5]
     return Curve(
         model=fit.variant.model,
@@ -779,6 +782,7 @@ def _counts_curve(
         rss=pearson,
         df=df,
         scale=dispersion,
+        dispersion=dispersion,
         p_slope=p_slope,
         p_lack_of_fit=float(stats.chi2.sf(pearson, df))
         if counts.binomial
@@ -790,7 +794,8 @@ def _counts_curve(
         n=n,
         at_bound=counts.bounds.touched(float(log_slope), float(log_f)),
         objective=counts,
-        cutoff=cutoff,
+        rise=rise,
+        interval=interval,
     )
 
 

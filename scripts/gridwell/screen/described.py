@@ -26,6 +26,11 @@ def describe(curve: Curve, normalise: Normalise) -> dict[str, Any]:
     percent = normalise != "none"
     inhibition = normalise == "percent_inhibition"
     mean = (100 - curve.mean() if inhibition else curve.mean()) / 100
+    half = curve.absolute(50.0) if normalise == "percent_of_control" else (np.nan,) * 3
+    scores = [
+        drug_sensitivity_score(curve, inhibition=inhibition, kind=kind) if percent else np.nan
+        for kind in (1, 2, 3)
+    ]
     return {
         "model": curve.model,
         "ec50": tested(curve.ec50),
@@ -36,8 +41,13 @@ def describe(curve: Curve, normalise: Normalise) -> dict[str, Any]:
         "top": curve.top,
         "bottom": curve.bottom,
         "auc": mean if percent else np.nan,
-        "ic50": curve.dose_at(50.0) if normalise == "percent_of_control" else np.nan,
-        "dss": drug_sensitivity_score(curve, inhibition=inhibition) if percent else np.nan,
+        "ic50": half[0],
+        "dss": scores[1],
+        "ic50_low": half[1],
+        "ic50_high": half[2],
+        "dss1": scores[0],
+        "dss3": scores[2],
+        "asymmetry": curve.asymmetry if curve.model == "5pl" else np.nan,
     }
 
 
@@ -45,7 +55,9 @@ def curve_flags(curve: Curve) -> list[str]:
     """What to know of a fitted curve.
 
     ``incomplete``: within the tested doses the curve shows less than 80 % of its span, so that
-    ec50 rests on a level nobody saw. ``slope_at_bound``: as steep or shallow as may be.
+    ec50 rests on a level nobody saw. ``slope_at_bound``, ``asymmetry_at_bound``: as steep,
+    shallow or lopsided as may be. ``overdispersed``: counts without replicates scatter more than
+    a binomial about the curve; the interval is widened.
     ``lack_of_fit``: replicates agree with each other better than with the curve (p < 0.01).
     """
     flags = []
@@ -54,6 +66,8 @@ def curve_flags(curve: Curve) -> list[str]:
         if shown < COMPLETE * abs(curve.zero - curve.end):
             flags.append("incomplete")
         flags += [f"{name}_at_bound" for name in curve.at_bound]
-    if curve.p_lack_of_fit < P_LACK:
+    if curve.dispersion > 1:
+        flags.append("overdispersed")
+    elif curve.p_lack_of_fit < P_LACK:
         flags.append("lack_of_fit")
     return flags
