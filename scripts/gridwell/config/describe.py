@@ -225,7 +225,8 @@ def options_md() -> str:
         _columns_table(Channel),
         "## config/layouts/*.csv",
         "One row for each spot and agent; a combination has a row for each of its agents. "
-        "Columns separated by commas, semicolons or tabs; decimal points, no decimal commas.",
+        "Columns separated by commas, semicolons or tabs; decimal points, no decimal commas. "
+        "[layouts.md](layouts.md) shows the other kinds of files that are read as well.",
         _columns_table(LayoutRow, {"row": _ROW_AND_COL["row"], "col": _ROW_AND_COL["col"]}),
         "## config/overrides/&lt;slide&gt;.yaml",
         "What a person knows of a slide's grid, where it was not found rightly. Any subset will "

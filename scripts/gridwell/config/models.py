@@ -535,7 +535,9 @@ class Slide(Options):
         "gridwell; empty: infer the grid.",
     )
     layout: str | None = Field(
-        default=None, description="A file in config/layouts; empty: no layout, no statistics."
+        default=None,
+        description="A file in config/layouts; of a file with several plates, file.csv#PLATE; "
+        "empty: no layout, no statistics.",
     )
     group: str | None = Field(
         default=None, description="Patient, cell line or batch; curves are fitted per group."
