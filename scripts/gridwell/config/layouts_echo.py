@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from gridwell.config.errors import Problem
 from gridwell.config.explain import explain_comma, short
-from gridwell.config.layouts_rows import Entry, Source
+from gridwell.config.layouts_rows import Entry, Source, number_of
 from gridwell.config.layouts_words import (
     Scaled,
     read_number,
@@ -342,14 +342,18 @@ class _Transfers:
         if self.places["transfer"][1] is None:
             said.append("transferred volumes are in nL, as dispensers write them")
         if self.facts.volume is not None:
-            said.append(f"a spot holds {float(self.facts.volume):g} nL, with all transfers in it")
+            said.append(f"a spot holds {_volume(self.facts.volume)}, with all transfers in it")
         if self.repeated:
-            said.append(f"transfers of one agent into one well are added up: {self.repeated} rows")
+            said.append(
+                f"transfers of one agent into one well are added up, in {number_of(self.repeated, 'row')}"
+            )
         wells = list(self.wells.values())
         filled = sum(bool(well.agents and well.vehicle) for well in wells)
         alone = {well.vehicle for well in wells if not well.agents and not well.role}
         if filled:
-            said.append(f"what fills up a spot beside its agent is left out: {filled} spots")
+            said.append(
+                f"what fills up a spot beside its agent is left out, in {number_of(filled, 'spot')}"
+            )
         if alone:
             names = ", ".join(sorted(str(name) for name in alone))
             said.append(f"spots with {names} alone are negative controls")
@@ -455,6 +459,11 @@ class _Transfers:
         value = short(cells[index]) or None
         title = self.header[index]
         self.source.problems.append(Problem(self.name, reason, remedy, line, title, value))
+
+
+def _volume(nanolitres: Fraction) -> str:
+    small = nanolitres < 1000
+    return f"{float(nanolitres if small else nanolitres / 1000):g} {'nL' if small else 'uL'}"
 
 
 def in_common_unit(number: Fraction, scale: Scaled) -> tuple[Fraction, str]:

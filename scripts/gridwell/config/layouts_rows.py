@@ -315,7 +315,7 @@ def _without_vehicles(
     ]
     if len(kept) < len(rows):
         source.assumed.append(
-            f"what fills up a spot beside its agent is left out: {len(rows) - len(kept)} rows"
+            f"what fills up a spot beside its agent is left out, in {number_of(len(rows) - len(kept), 'row')}"
         )
     vehicles = {row["agent"] for row, _ in kept if row["vehicle"] and not row["role_given"]}
     if vehicles:
@@ -461,6 +461,11 @@ def _contradictions(
                     unit,
                 )
     return problems
+
+
+def number_of(count: int, thing: str) -> str:
+    """A number of things in words: ``1 row``, ``2 rows``."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def unit_family(unit: str) -> str:

@@ -449,7 +449,7 @@ def test_command(file, tmp_path, capsys):
         ("A2", "DMSO", None, None, "neg_ctrl"),
     ]
     said = capsys.readouterr().out
-    for part in ("pick list", "2 spots: A1-A2", "agent x: 0.5 uM, 1 spot", "in nL", "50000 nL"):
+    for part in ("pick list", "2 spots: A1-A2", "agent x: 0.5 uM, 1 spot", "in nL", "50 uL"):
         assert part in said
     assert main(["layout", str(path), "--volume", "50"]) == 1
     assert "--volume: is no number with a known unit" in capsys.readouterr().err
