@@ -344,16 +344,14 @@ class _Transfers:
         if self.facts.volume is not None:
             said.append(f"a spot holds {_volume(self.facts.volume)}, with all transfers in it")
         if self.repeated:
-            said.append(
-                f"transfers of one agent into one well are added up, in {number_of(self.repeated, 'row')}"
-            )
+            rows = number_of(self.repeated, "row")
+            said.append(f"transfers of one agent into one well are added up, in {rows}")
         wells = list(self.wells.values())
         filled = sum(bool(well.agents and well.vehicle) for well in wells)
         alone = {well.vehicle for well in wells if not well.agents and not well.role}
         if filled:
-            said.append(
-                f"what fills up a spot beside its agent is left out, in {number_of(filled, 'spot')}"
-            )
+            spots = number_of(filled, "spot")
+            said.append(f"what fills up a spot beside its agent is left out, in {spots}")
         if alone:
             names = ", ".join(sorted(str(name) for name in alone))
             said.append(f"spots with {names} alone are negative controls")

@@ -314,9 +314,8 @@ def _without_vehicles(
         if not (row["vehicle"] and not row["role_given"] and (row["plate"], row["spot"]) in treated)
     ]
     if len(kept) < len(rows):
-        source.assumed.append(
-            f"what fills up a spot beside its agent is left out, in {number_of(len(rows) - len(kept), 'row')}"
-        )
+        left_out = number_of(len(rows) - len(kept), "row")
+        source.assumed.append(f"what fills up a spot beside its agent is left out, in {left_out}")
     vehicles = {row["agent"] for row, _ in kept if row["vehicle"] and not row["role_given"]}
     if vehicles:
         names = ", ".join(sorted(str(agent or "no agent") for agent in vehicles))
