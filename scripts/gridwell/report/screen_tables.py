@@ -51,7 +51,7 @@ def agents(table: pd.DataFrame) -> tables.Table | None:
         Column("auc", "AUC: median (range)"),
         Column("most", "Most selective for"),
         *_facts(table, "agents"),
-        Column("flags", "Flags"),
+        _flag_column("agents"),
     ]
     return _table(shown.iloc[order], columns, table, "agents", "Each agent over all groups")
 
@@ -79,7 +79,7 @@ def growth(table: pd.DataFrame) -> tables.Table | None:
         _number("gr_hill", "Hill", "growth"),
         _number("doublings", "Doublings of controls", "growth", words.fixed),
         _number("n_spots", "Spots", "growth", words.plain),
-        Column("flags", "Flags"),
+        _flag_column("growth"),
     ]
     return _table(shown, columns, table, "growth", "Growth rates of each agent")
 
@@ -109,7 +109,7 @@ def combinations(table: pd.DataFrame) -> tables.Table | None:
         Column("excess", "Interval of the excess"),
         Column("reading", "Reading"),
         *_facts(table, "combinations"),
-        Column("flags", "Flags"),
+        _flag_column("combinations"),
     ]
     return _table(shown, columns, table, "combinations", "Combinations of agents")
 
@@ -135,7 +135,7 @@ def replicates(table: pd.DataFrame) -> tables.Table | None:
         _number("difference", "Mean difference", "replicates", _tenth),
         _number("excess", "Beyond scatter", "replicates", _tenth),
         *_facts(table, "replicates"),
-        Column("flags", "Flags"),
+        _flag_column("replicates"),
     ]
     return _table(shown, columns, table, "replicates", "Slides of one group in pairs")
 
@@ -180,7 +180,11 @@ def _differ(column: pd.Series) -> bool:
 
 
 def _flags(table: pd.DataFrame) -> list[str]:
-    return ["; ".join(map(words.flag_meaning, words.flag_words(f))) for f in table["flags"]]
+    return [", ".join(words.flag_words(f)).replace("_", " ") for f in table["flags"]]
+
+
+def _flag_column(table: str) -> Column:
+    return Column("flags", "Flags", help=COLUMNS[f"screen/{table}.csv"]["flags"])
 
 
 def _whole(value: Any) -> str:

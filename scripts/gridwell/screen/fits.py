@@ -155,8 +155,7 @@ def _curve(task: _Task, options: ScreenOptions) -> tuple[dict[str, Any], pd.Data
     flags += curve_flags(curve)
     if p_slides(points, curve, kind) < P_DISAGREE:
         flags.append("slides_disagree")
-        if curve.in_range == "yes":
-            row |= _widened(row, task, options)
+        row |= _widened(row, task, options)
     dose = np.geomspace(curve.low_dose, curve.high_dose, POINTS)
     low, high = curve.band(dose, options.interval)
     drawn = pd.DataFrame({"dose": dose, "fit": curve.predict(dose), "low": low, "high": high})
@@ -301,26 +300,28 @@ def _explained(slopes: NDArray[np.float64], rest: NDArray[np.float64]) -> tuple[
 
 
 def _widened(row: Mapping[str, Any], task: _Task, options: ScreenOptions) -> dict[str, float]:
-    """Interval of the EC50 with the slide as the unit, where slides disagree.
+    """Intervals of EC50 and IC50 with the slide as the unit, where slides disagree.
 
-    Each slide is fitted on its own, and the EC50s are pooled as random effects. The interval
+    Each slide is fitted on its own, and what they say is pooled as random effects. An interval
     reaches from the lesser to the greater of the ends of this and of the common curve; it is
-    open where fewer than two slides have an EC50 within the doses.
+    open where fewer than two slides have such a dose.
     """
     own = []
     for _, part in task.points.groupby("slide", sort=True):
         doses = part.loc[part["dose"] > 0, "dose"].unique()
-        if len(doses) < options.min_doses or len(part) < MIN_POINTS:
-            continue
-        fit = fit_points(part, task.kind, task.normalise, options.interval)
-        if fit.in_range == "yes":
-            own.append((fit.ec50, fit.ec50_low, fit.ec50_high))
-    pooled = pool_ec50(*np.reshape(own, (-1, 3)).T, options.interval)
+        if len(doses) >= options.min_doses and len(part) >= MIN_POINTS:
+            fit = fit_points(part, task.kind, task.normalise, options.interval)
+            own.append(describe(fit, task.normalise))
     tested = task.points.loc[task.points["dose"] > 0, "dose"]
-    # an end that is empty lies beyond the doses tested, and stays there
-    low = pooled.low if pooled.low >= tested.min() else np.nan
-    high = pooled.high if pooled.high <= tested.max() else np.nan
-    return {
-        "ec50_low": float(np.minimum(low, row["ec50_low"])),
-        "ec50_high": float(np.maximum(high, row["ec50_high"])),
-    }
+    widened = {}
+    for name in ("ec50", "ic50"):
+        ends = (f"{name}_low", f"{name}_high")
+        if not np.isfinite(row[name]):
+            continue
+        pooled = pool_ec50(*([fit[n] for fit in own] for n in (name, *ends)), options.interval)
+        # an end that is empty lies beyond the doses tested, and stays there
+        low = pooled.low if pooled.low >= tested.min() else np.nan
+        high = pooled.high if pooled.high <= tested.max() else np.nan
+        widened[ends[0]] = float(np.minimum(low, row[ends[0]]))
+        widened[ends[1]] = float(np.maximum(high, row[ends[1]]))
+    return widened

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from gridwell.report.screen import report_screen
 
 from tests.unit.report.fake import fake_screen
 from tests.unit.report.html import Page
+from tests.unit.screen.simulated import Screen, layout, viability_spots
 
 
 def write(folder: Path, out: Path, slides: int = 2) -> Page:
@@ -138,3 +140,80 @@ def test_names_that_look_like_numbers_stay_as_they_are(tmp_path: Path) -> None:
     groups = {row["group"] for rows in tables for row in rows if "group" in row}
     assert groups == {"01"}
     assert any(link.get("href") == "012.html#spot-B4" for link in page.all("a"))
+
+
+# Tables beside the fits, from a simulated screen.
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """Two groups; slides of one disagree; a layout off the grid; times 0 and 72 h."""
+    screen = Screen(tmp_path_factory.mktemp("screen"))
+    plan = layout()
+    weak = plan.assign(concentration=plan["concentration"] / 20)
+    for name, group, drawn, seed in (
+        ("S1", "P1", plan, 1), ("S2", "P1", weak, 2), ("S3", "P2", plan, 3), ("S4", "P3", plan, 4),
+    ):  # fmt: skip
+        screen.add(name, viability_spots(name, drawn, seed), plan, group=group)
+    off = plan.copy()
+    off.loc[off["spot"] == "A1", ["spot", "row", "col"]] = ["Z9", 25, 8]
+    extra = off[off["spot"] == off.loc[off["agent"] == "alpha", "spot"].iloc[-1]]
+    off = pd.concat([off, extra.assign(agent="beta")])
+    screen.add("S5", viability_spots("S5", plan, 5), off, group="P3")
+    for name, time, seed in (("T0", 0.0, 6), ("T72", 72.0, 7)):
+        table = viability_spots(name, plan, seed)
+        table["n_live"] = (table["n_live"] * (0.2 if time == 0 else 1)).round()
+        screen.add(name, table, plan, group="P9")
+        screen.slides[-1] = screen.slides[-1].model_copy(update={"time_h": time})
+    screen.run()
+    out = screen.root / "report.html"
+    links = {slide.slide: f"../{slide.slide}/report.html" for slide in screen.slides}
+    report_screen(screen.root / "screen", study="Study", slide_reports=links, out=out)
+    return Page(out)
+
+
+def test_agents_over_groups_are_shown(whole: Page) -> None:
+    assert "Agents over all groups" in whole.text
+    assert "3 in range" in whole.text
+
+
+def test_slides_that_disagree_are_said_first(whole: Page) -> None:
+    assert "Slides of one group do not tell the same: S1 and S2." in whole.text
+    assert "Concordance (Lin)" in whole.text
+
+
+def test_layout_and_grid_that_do_not_meet_are_said(whole: Page) -> None:
+    assert "1 spot of the layout not on the grid (Z9)" in whole.text
+    assert "1 spot of the grid not in the layout (A1)" in whole.text
+    assert "The layout names spots that the grid does not have on S5" in whole.text
+
+
+def test_growth_and_combinations_are_shown(whole: Page) -> None:
+    assert "Growth rates" in whole.text
+    assert "GR_AOC" in whole.text
+    assert "alpha + beta" in whole.text
+    assert "Expected (Bliss)" in whole.text
+
+
+def test_spots_before_treatment_are_no_points_of_a_curve(whole: Page) -> None:
+    points = [
+        rows for rows in whole.embedded()["datasets"].values() if rows and "written" in rows[0]
+    ]
+    slides = {row["slide"] for rows in points for row in rows}
+    assert "T72" in slides
+    assert "T0" not in slides
+
+
+def test_times_of_a_group_are_told_apart(tmp_path: Path) -> None:
+    screen = Screen(tmp_path)
+    for name, time in (("S1", 24.0), ("S2", 72.0)):
+        screen.add(name, viability_spots(name, layout(), int(time)), layout(), group="P1")
+        screen.slides[-1] = screen.slides[-1].model_copy(update={"time_h": time})
+    screen.run()
+    out = tmp_path / "report.html"
+    report_screen(tmp_path / "screen", study="Study", slide_reports={}, out=out)
+    rows = [row for rows in Page(out).embedded()["datasets"].values() for row in rows]
+    assert {row["group"] for row in rows if "written" in row} == {
+        "P1 · 24\u202fh",
+        "P1 · 72\u202fh",
+    }
