@@ -27,7 +27,7 @@ _LINES_BEFORE = 30  # a report of transfers has a few lines above its table
 _TITLES = {
     "plate": ("destination plate barcode", "destination plate name", "destination plate"),
     "spot": ("destination well",),
-    "transfer": ("actual volume", "transfer volume", "volume transferred"),
+    "transfer": ("actual volume", "transfer volume", "volume transferred", "volume"),
     "agent": ("sample name", "compound", "compound name", "drug", "agent", "reagent", "sample id"),
     "stock": (
         "source concentration",
@@ -94,6 +94,7 @@ class _Well:
     vehicle: str | None = None
     role: str | None = None
     total: Fraction | None = None
+    filled: Fraction = Fraction(0)
 
 
 def find_transfers(records: Records) -> int | None:
@@ -273,6 +274,16 @@ class _Transfers:
                 cells,
             )
         well.total = total or well.total
+        well.filled += volume
+        room = well.total or self.facts.volume
+        if room is not None and well.filled > room >= well.filled - volume:
+            self._wrong(
+                line,
+                "transfer",
+                f"more is transferred into spot {spot} than the {_volume(room)} that it holds",
+                "Correct the volume of the spot, which counts all transfers in it, or the unit.",
+                cells,
+            )
         self._add(well, line, agent, volume, cells)
 
     def _add(

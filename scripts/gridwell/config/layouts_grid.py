@@ -62,7 +62,7 @@ def _headers(rows: Sequence[tuple[int, list[str]]], index: int) -> list[Block]:
         columns: list[int] = []
         while at + len(columns) < len(cells):
             number = _NUMBER.match(cells[at + len(columns)])
-            if not number or (columns and int(number[1]) != columns[-1] + 1):
+            if not number or (columns and int(number[1]) <= columns[-1]):
                 break
             columns.append(int(number[1]))
         corner = at - 1
@@ -72,6 +72,8 @@ def _headers(rows: Sequence[tuple[int, list[str]]], index: int) -> list[Block]:
             and not _ROW.match(cells[corner])
             and _ROW.match(letter) is not None
             and (letter.isalpha() or letter == "1")
+            # Blocks beside each other show the same rows; anything else is what is in a cell.
+            and (not blocks or letter == below[blocks[0].corner])
         )
         # Only a grid of its own has one column; another would be taken for any number.
         alone = corner == 0 and (cells[0].lower() in _CORNER or read_title(cells[0]) is not None)

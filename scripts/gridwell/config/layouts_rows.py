@@ -213,6 +213,10 @@ def _read_entry(
         line, title = entry.where.get(column, (entry.line, column))
         problems.append(Problem(name, reason, remedy, row=line, column=title, value=short(value)))
 
+    for column, text in list(cells.items()):
+        if any(ord(mark) < 32 or ord(mark) == 127 for mark in text):
+            remedy = "Delete it; check that every quote that opens is closed."
+            wrong(column, "holds a line break, tab or control character", remedy, cells.pop(column))
     position = _position(cells, wrong)
     for column in ("row", "col", "spot"):
         cells.pop(column, None)

@@ -113,13 +113,13 @@ def volume_unit(text: str) -> Fraction | None:
 
 
 _ROLES = {
-    SpotRole.SAMPLE: "sample samples trt treated treatment treatments test drug compound "
+    SpotRole.SAMPLE: "sample samples trt treated treatment treatments test drug compound cmpd "
     "experiment experimental",
     SpotRole.NEG_CTRL: "neg_ctrl neg negative negcon neg_con neg_control negative_control "
     "negative_ctrl negcontrol negctrl negative_controls nc dmso dmso_control vehicle "
     "vehicle_control veh solvent solvent_control untreated untreated_control mock no_treatment "
     "no_drug time0_ctrl time0_control time_zero",
-    SpotRole.POS_CTRL: "pos_ctrl pos positive poscon pos_con pos_control positive_control "
+    SpotRole.POS_CTRL: "pos_ctrl pos pc positive poscon pos_con pos_control positive_control "
     "positive_ctrl poscontrol posctrl positive_controls poscon_cp poscon_diverse poscon_orf "
     "kill_control killed dead_control",
     SpotRole.BLANK: "blank blanks background no_cells no_cell media_only medium_only cell_free",
@@ -284,8 +284,9 @@ def read_title(text: str) -> Title | None:
 
 def _numbered(text: str) -> Title | None:
     phrase = re.sub(r"[\s_\-./#:]+", " ", text.strip().lower()).strip()
-    if phrase in _COLUMN_OF:
-        return Title(_COLUMN_OF[phrase], phrase)
+    for name in (phrase, phrase.removesuffix("s")):
+        if name in _COLUMN_OF:
+            return Title(_COLUMN_OF[name], name)
     numbers = re.findall(r"[0-9]+", phrase)
     bare = " ".join(re.sub(r"[0-9]+", " ", phrase).split())
     column = _COLUMN_OF.get(bare)

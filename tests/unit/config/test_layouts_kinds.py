@@ -118,8 +118,19 @@ def test_rows_of_a_grid_may_be_numbers_and_its_values_count_up(file):
 
 
 def test_part_of_a_plate(file):
-    table = read_layout(file("role,11,12\nO,blank,\nP,,empty\n"))
-    assert list(table["spot"]) == ["O11", "P12"]
+    table = read_layout(file("Roles,8,11,12\nO,blank,,\nP,,,empty\n"))
+    assert list(table["spot"]) == ["O8", "P12"]
+
+
+def test_names_of_one_letter_begin_no_block(file):
+    assert "has more cells than" in problems(file("agent,1,2,,4,5\nA,x,x,x,x,x\n"))[1][2]
+
+
+def test_cells_with_line_breaks(file):
+    text = 'agent,1,2\nA,"doxo\n10 uM","doxo\n1 uM"\n'
+    assert list(read_layout(file(text))["concentration"]) == [10, 1]
+    text = 'agent,1,2\nA,"do\nxo",x\nuM,1,2\nA,1,1\n'
+    assert "line break" in problems(file(text))[0][2]
 
 
 def test_combinations_of_a_grid(file):
@@ -219,6 +230,10 @@ def test_every_mistake_of_a_pick_list(file):
         (6, "Transfer Volume", "is too small"),
         (7, "Source Concentration (mM)", "is empty"),
     ]
+    text = ECHO + "S,A1,x,10,D,A1,800\nS,A1,DMSO,,D,A1,300\nS,A1,DMSO,,D,A1,300\n"
+    ((row, column, reason),) = problems(file(text), volume="1 uL")
+    assert (row, column) == (3, "Transfer Volume")
+    assert reason == "more is transferred into spot A1 than the 1 uL that it holds"
     head = ECHO.replace("Sample Name", "Sample Comment")
     assert problems(file(head + "S,A1,x,10,D,A1,2\n")) == [
         (1, "Sample Name", "is missing from the header")
