@@ -196,8 +196,10 @@ def _once(problems: Iterable[Problem], source: Source) -> list[Problem]:
             if str(problem.column).split(" of ")[0] == column
             and problem.reason.startswith("is empty")
         ]
-        if column not in source.columns and len(missing) > 1:
+        if column not in source.columns and (len(missing) > 1 or source.problems):
             problems = [p for p in problems if p not in missing]
+            if source.problems or not missing:
+                continue  # a title that is wrong, most likely that of this column
             told.append(Problem(missing[0].file, reason, remedy, source.line, column))
     return [*problems, *told]
 

@@ -122,6 +122,13 @@ def test_part_of_a_plate(file):
     assert list(table["spot"]) == ["O8", "P12"]
 
 
+def test_a_wrong_title_is_told_once(file):
+    text = "agent,1,2\nA,x,y\nconcentraton,1,2\nA,1,2\n"
+    assert problems(file(text)) == [(3, None, "is no known attribute of spots")]
+    text = "well,drug,log10_conc\nA1,x,-6\nA2,x,-7\n"
+    assert problems(file(text)) == [(1, "log10_conc", "is no known column")]
+
+
 def test_names_of_one_letter_begin_no_block(file):
     assert "has more cells than" in problems(file("agent,1,2,,4,5\nA,x,x,x,x,x\n"))[1][2]
 
@@ -129,7 +136,7 @@ def test_names_of_one_letter_begin_no_block(file):
 def test_cells_with_line_breaks(file):
     text = 'agent,1,2\nA,"doxo\n10 uM","doxo\n1 uM"\n'
     assert list(read_layout(file(text))["concentration"]) == [10, 1]
-    text = 'agent,1,2\nA,"do\nxo",x\nuM,1,2\nA,1,1\n'
+    text = 'agent,1,2\nA,"do\nxo",x\nconc_uM,1,2\nA,1,1\n'
     assert "line break" in problems(file(text))[0][2]
 
 
