@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 def running(snakemake: Any) -> Iterator[None]:
     """Run the body of a rule's script with its log open.
 
-    What the body prints goes to the log. A mistake in the input ends the job with its
+    What the body prints goes to the log, warnings to the log and the terminal. A mistake in the input ends the job with its
     message alone; anything else with its traceback. Both reach the log and the terminal.
     """
     from gridwell.config.errors import InputError
@@ -23,6 +24,10 @@ def running(snakemake: Any) -> Iterator[None]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file:
         out, sys.stdout = sys.stdout, file
+        logger = logging.getLogger("gridwell")
+        handlers = [logging.StreamHandler(stream) for stream in (file, sys.stderr)]
+        for handler in handlers:
+            logger.addHandler(handler)
         try:
             yield
         except InputError as error:
@@ -33,6 +38,8 @@ def running(snakemake: Any) -> Iterator[None]:
             sys.exit(1)
         finally:
             sys.stdout = out
+            for handler in handlers:
+                logger.removeHandler(handler)
 
 
 def _tell(text: str, file: Any) -> None:
