@@ -15,8 +15,9 @@ from typing import Any
 def running(snakemake: Any) -> Iterator[None]:
     """Run the body of a rule's script with its log open.
 
-    What the body prints goes to the log, warnings to the log and the terminal. A mistake in the input ends the job with its
-    message alone; anything else with its traceback. Both reach the log and the terminal.
+    What the body prints goes to the log, warnings to the log and the terminal. A mistake in
+    the input ends the job with its message alone; anything else with its traceback. Both reach
+    the log and the terminal.
     """
     from gridwell.config.errors import InputError
 
