@@ -130,7 +130,7 @@ def test_a_wrong_title_is_told_once(file):
 
 
 def test_names_of_one_letter_begin_no_block(file):
-    assert "has more cells than" in problems(file("agent,1,2,,4,5\nA,x,x,x,x,x\n"))[1][2]
+    assert "has more cells than" in problems(file("agent,1,2,,4,5\nA,x,x,x,x,x\n"))[0][2]
 
 
 def test_cells_with_line_breaks(file):
