@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train_pixels(commands)
     _add_correct(commands)
     _add_fuse(commands)
+    _add_dose(commands)
     _add_measure_colour(commands)
     _add_evaluate(commands)
     _add_rate(commands)
@@ -456,6 +457,86 @@ def _fuse(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_dose(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "dose",
+        _dose,
+        "fit dose-response curves to any long table (docs/dose-response.md)",
+        "gridwell dose table.csv --dose conc --response dead --total total --by type "
+        "--out fits.csv",
+    )
+    parser.add_argument("table", type=Path, metavar="TABLE", help="a row per measurement, CSV")
+    parser.add_argument(
+        "--dose", required=True, metavar="COLUMN", help="doses, not their logarithms; 0: controls"
+    )
+    parser.add_argument("--response", required=True, metavar="COLUMN", help="what was measured")
+    parser.add_argument(
+        "--total",
+        metavar="COLUMN",
+        help="of how many the response is a count",
+    )
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a curve for each value of it; may be given several times, or as A,B",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="fits.csv (docs/columns.md)")
+    parser.add_argument(
+        "--model",
+        default="auto",
+        help="auto (the data choose), flat, 2pl, 3pl, 4pl, 5pl, or as in R's drc LL.2 to LL.5. "
+        "Default: auto",
+    )
+    parser.add_argument(
+        "--choose",
+        choices=("f_test", "aicc"),
+        default="f_test",
+        help="how auto chooses among curves. Default: f_test",
+    )
+    parser.add_argument(
+        "--lower", type=float, metavar="LEVEL", help="fix the lower level (3pl: 0 if not given)"
+    )
+    parser.add_argument("--upper", type=float, metavar="LEVEL", help="fix the upper level")
+    parser.add_argument(
+        "--interval", type=_share, default=0.95, help="level of the intervals. Default: 0.95"
+    )
+
+
+def _dose(options: argparse.Namespace) -> int:
+    from gridwell.config.files import write_csv
+    from gridwell.screen.dose_fits import fit_table, fits_in_words, model_named
+    from gridwell.screen.dose_table import read_dose_table
+
+    model = model_named(options.model)
+    if options.out.exists() and options.table.exists() and options.out.samefile(options.table):
+        remedy = "Name another file for the fits"
+        raise InputError(Problem(str(options.out), "is the table itself", remedy))
+    table = read_dose_table(
+        options.table,
+        dose=options.dose,
+        response=options.response,
+        total=options.total,
+        by=options.by,
+    )
+    fits = fit_table(
+        table,
+        model=model,
+        choose=options.choose,
+        lower=options.lower,
+        upper=options.upper,
+        interval=options.interval,
+    )
+    write_csv(options.out, fits)
+    print("\n".join(fits_in_words(fits, options.interval)))
+    if table.missing:
+        print(f"{table.missing} rows without a response were left out")
+    print(options.out)
+    return 0
+
+
 def _add_measure_colour(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add(
         commands,
@@ -656,6 +737,14 @@ def _size(text: str) -> float:
     if not 0 < size < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number above 0 (found {text!r})")
     return size
+
+
+def _share(text: str) -> float:
+    """Read a number between 0 and 1."""
+    share = _size(text)
+    if share >= 1:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1 (found {text!r})")
+    return share
 
 
 def _given(options: argparse.Namespace, model: type[BaseModel]) -> dict[str, Any]:

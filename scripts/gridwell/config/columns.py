@@ -77,9 +77,16 @@ _COMBINATION_FLAGS = {
     "no_single": "an agent was not tested alone at this dose",
     "no_percent": "without controls nothing can be expected of a combination",
 }
+_DOSE_FLAGS = {
+    "extrapolated": "the curve's middle lies outside the doses; e and its error are guesses",
+    "no_effect": "a flat line would do as well as the curve that was asked for",
+    "few_points": "fewer than three degrees of freedom; the interval says little",
+    "no_cells": "rows with a total of 0 were left out",
+    "control_response": "controls respond, though the model has it that none can",
+}
 
 FLAGS: dict[str, str] = _SPOT_FLAGS | _GRID_FLAGS | _COLOUR_FLAGS | _SCREEN_FLAGS | _CURVE_FLAGS
-FLAGS |= _AGENT_FLAGS | _GROWTH_FLAGS | _COMBINATION_FLAGS
+FLAGS |= _AGENT_FLAGS | _GROWTH_FLAGS | _COMBINATION_FLAGS | _DOSE_FLAGS
 """What each flag says."""
 
 SPOT_FLAGS = tuple(_SPOT_FLAGS)
@@ -162,8 +169,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "live_shared": "Label of a live body that holds several nuclei and has another one as its "
         "own; empty where there is none.",
         "dead_shared": "The same of a dead body.",
-        "intensity_live": "Mean of the live stain under the nucleus above the background, where "
-        "it is its own; grey values.",
+        "intensity_live": "Live stain under the nucleus above the background: lower quartile of its "
+        "pixels outside the bodies of others, in grey values.",
         "intensity_dead": "The same of the dead stain, less what of the live stain shines through "
         "(fuse.method posterior).",
         "nuclei_<feature>": "Features of the nucleus, as in instances/<channel>.parquet.",
@@ -276,6 +283,45 @@ COLUMNS: dict[str, dict[str, str]] = {
         "dss3": "Drug sensitivity score, type 3: also counts the share of the doses that are "
         "active.",
         "asymmetry": "Asymmetry f of a 5pl curve; empty for symmetric ones.",
+    },
+    "fits.csv (gridwell dose)": {
+        "model": "Curve that was chosen: 2pl, 3pl, 4pl, 5pl, or flat where no effect of the dose "
+        "shows; empty: none was fitted. Before it stand the columns named with --by.",
+        "ec50": "Dose of half the effect that the curve spans; empty where it lies outside the "
+        "doses of the table.",
+        "ec50_low": "Lower end of its interval (--interval); empty: below the doses.",
+        "ec50_high": "Upper end of its interval; empty: above the doses.",
+        "in_range": "Where the ec50 lies: yes (within the doses), <min, >max, or flat.",
+        "hill": "Steepness of the curve; positive where the response falls with dose.",
+        "top": "Upper level of the curve, in the unit of the response; of counts, a fraction.",
+        "bottom": "Lower level.",
+        "auc": "Mean level of the curve over the logarithm of the doses.",
+        "ic50": "Dose at which half of the level without the agent is left; of counts that rise "
+        "with dose, at which half of the rest is reached; empty where none is within the doses.",
+        "ic50_low": "Lower end of its interval; empty: not within the doses.",
+        "ic50_high": "Upper end; empty: not within the doses.",
+        "n": "Rows that the curve was fitted to.",
+        "n_doses": "Distinct doses above 0 among them.",
+        "flags": _flags("row", *_CURVE_FLAGS, *_DOSE_FLAGS),
+        "b": "Slope as R's drc has it: response = c + (d - c) / (1 + exp(b (log dose - log e)))^f.",
+        "c": "Lower level.",
+        "d": "Upper level.",
+        "e": "Place of the curve; the ec50 where f is 1. Given also outside the doses.",
+        "f": "Asymmetry; 1 for all but 5pl.",
+        "b_se": "Standard error of b; empty where it is fixed.",
+        "c_se": "Standard error of c.",
+        "d_se": "Standard error of d.",
+        "e_se": "Standard error of e.",
+        "f_se": "Standard error of f.",
+        "rss": "Residual sum of squares of the response; of counts, of their fractions.",
+        "log_likelihood": "Natural logarithm of the likelihood: normal, or of counts "
+        "beta-binomial.",
+        "df": "Degrees of freedom that are left.",
+        "rho": "How much counts at one dose resemble each other beyond chance: correlation "
+        "within a row; 0: binomial; empty without --total.",
+        "p_slope": "Chance that a flat line gives data that fit the curve so much better.",
+        "p_lack_of_fit": "Chance that data of this curve lie so far from it: by their "
+        "replicates, or of counts without replicates by counting alone.",
     },
     "screen/curves.csv": {
         "group": "Group of slides, as in slides.tsv.",

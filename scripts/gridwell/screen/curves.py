@@ -44,6 +44,7 @@ P_SLOPE = 0.05  # the flat model is left only below this p
 P_MORE = 0.05  # a curve with one more parameter is taken only below this p, with choose f_test
 P_LACK = 0.01  # below this p the replicates contradict the curve
 P_BINOMIAL = 0.05  # below this p counts without replicates scatter more than a binomial
+CONTROL_RESPONSE = 0.05  # share of the controls that a model without any may overlook
 MIN_REPEATS = 3  # spots beyond one a dose, to tell how spots scatter
 MIN_LEVELS = 4  # distinct doses, the controls' 0 among them
 MIN_POINTS = 7  # fewer, and AICc of four parameters has no meaning
@@ -171,7 +172,7 @@ class Curve:
         if self.model == "flat":
             by = np.ones((dose.size, 1))
         else:
-            by = gradient(log10(dose), self.zero, self.end, *self._shape)
+            by = gradient(log10(dose), (self.zero, self.end, *self._shape))
             by = by[:, : len(self.covariance)]
         variance = np.einsum("ni,ij,nj->n", by, self.covariance, by)
         half = stats.t.ppf(0.5 + interval / 2, max(self.df, 1)) * np.sqrt(np.maximum(variance, 0))
@@ -354,6 +355,9 @@ def fit_curve(
     data = _checked(collapse(dose, response, weights), small)
     box = _level_limits(data, limits)
 
+    def ways(model: Model, rising: bool | None = None) -> list[Variant]:
+        return variants(model, box, lower, upper, rising=rising)
+
     def fitted(variant: Variant) -> _Fit:
         search = Search(data, variant)
         shape = search.best()
@@ -364,7 +368,7 @@ def fit_curve(
     flat = _flat(data, least_scale)
     if data.low_dose == data.high_dose and not small:
         return flat
-    fits = _candidates(models, box, lower, upper, data, fitted, small)
+    fits = _candidates(models, ways, data, fitted, small=small)
     chosen, p_slope = _choose(fits, flat.rss, rule, choose, with_flat="flat" in models, data=data)
     if chosen is None:
         return replace(flat, p_slope=p_slope)
@@ -442,6 +446,9 @@ def fit_counts(
     def likelihood(variant: Variant) -> Counts:
         return table.likelihood(variant, raw, binomial)
 
+    def ways(model: Model, rising: bool | None = None) -> list[Variant]:
+        return variants(model, box, lower, upper, rising=rising)
+
     def fitted(variant: Variant) -> _Fit:
         counts = likelihood(variant)
         value, theta = fit_likelihood(counts, data, rho)
@@ -451,7 +458,7 @@ def fit_counts(
     middle = float(np.sum(raw.weight * raw.mean) / raw.weight.sum())
     flat, level = fit_level(line, middle, rho)
     rule = _Rule(raw.n, counts=True)
-    fits = _candidates(models, box, lower, upper, raw, fitted, small)
+    fits = _candidates(models, ways, raw, fitted, small=small)
     chosen, p_slope = _choose(fits, flat, rule, choose, with_flat="flat" in models, data=raw)
     if chosen is None:
         own_rho = line.rho(level)
@@ -521,11 +528,10 @@ class _Rule:
 
 def _candidates(
     models: Sequence[Model],
-    box: tuple[float, float],
-    lower: float | None,
-    upper: float | None,
+    ways: Callable[..., list[Variant]],
     data: Data,
     fitted: Callable[[Variant], _Fit],
+    *,
     small: bool,
 ) -> list[_Fit]:
     """Best fit of each candidate that the table is large enough for, simplest first."""
@@ -534,20 +540,19 @@ def _candidates(
     for model in ("2pl", "3pl", "4pl", "5pl"):
         if model not in models:
             continue
-        rising = None
-        ways = variants(model, box, lower, upper)
-        k = ways[0].n_parameters
-        levels = len(data.dose) - (data.dose[0] == 0 and not any(v.free_levels[0] for v in ways))
+        own = ways(model)
+        k = own[0].n_parameters
+        levels = len(data.dose) - (data.dose[0] == 0 and not any(v.free_levels[0] for v in own))
         if k in seen or data.n - k < 1 or (small and levels < k):
             continue
         if model == "5pl":
             # which way it goes is seen from its symmetric sister
-            sister = [fitted(v) for v in variants("4pl", box, lower, upper)]
+            sister = [fitted(v) for v in ways("4pl")]
             best = min(sister, key=lambda fit: fit.value)
             rising = bool(best.theta[0] < best.theta[1])
-            ways = variants(model, box, lower, upper, rising=rising)
+            own = ways(model, rising=rising)
         seen.add(k)
-        fits.append(min((fitted(v) for v in ways), key=lambda fit: fit.value))
+        fits.append(min((fitted(v) for v in own), key=lambda fit: fit.value))
     return fits
 
 
@@ -596,7 +601,7 @@ def _squares_curve(
     df = data.n - k
     scale = max(fit.value / df, least_scale)
     zero, end, log_ec50, log_slope, log_f = fit.theta
-    by = gradient(data.log_dose, *fit.theta)
+    by = gradient(data.log_dose, fit.theta)
     information = by.T @ (data.weight[:, None] * by)
 
     rise = float(scale * stats.f.ppf(interval, 1, df))
@@ -724,7 +729,7 @@ class _Table:
         if variant.model != "flat" and not variant.free_levels[0]:
             p = (variant.zero[0] - self.intercept) / self.gain
             kept = (self.dose > 0) | ((p > 0) & (p < 1))
-            cost = binomial_deviance(p[~kept], self.successes[~kept], self.trials[~kept])
+            cost = self._left_out(~kept, p)
         return Counts(
             variant,
             np.zeros(6),
@@ -737,6 +742,17 @@ class _Table:
             binomial,
             cost,
         )
+
+    def _left_out(self, rows: NDArray[np.bool_], p: Floats) -> float:
+        """What the controls of a model cost whose level `p` there is fixed at 0 or 1.
+
+        A response of the controls below 5 % is let pass, as is usual before Abbott's correction.
+        """
+        k, n = self.successes[rows], self.trials[rows]
+        seen = float(k.sum() / n.sum()) if len(n) else 0.0
+        own = p[rows]
+        passed = np.where(np.abs(own - seen) < CONTROL_RESPONSE, seen, own)
+        return binomial_deviance(passed, k, n)
 
 
 def _counts_curve(
@@ -764,7 +780,7 @@ def _counts_curve(
         rise = float(stats.chi2.ppf(interval, 1))
     else:
         rise = float(n * np.log1p(stats.f.ppf(interval, 1, df) / df))
-    by = gradient(data.log_dose, *theta[:5])
+    by = gradient(data.log_dose, theta[:5])
     information = by.T @ (data.weight[:, None] * by)
     small_sample = 1.0 if counts.binomial else n / df
     low, high = _counts_interval(counts, data, rise)

@@ -63,7 +63,8 @@ def curve_flags(curve: Curve) -> list[str]:
     flags = []
     if curve.model != "flat":
         shown = abs(curve.zero - float(curve.predict(curve.high_dose)))
-        if shown < COMPLETE * abs(curve.zero - curve.end):
+        unseen = curve.covariance[1, 1] > 0  # a fixed level need not be seen
+        if unseen and shown < COMPLETE * abs(curve.zero - curve.end):
             flags.append("incomplete")
         flags += [f"{name}_at_bound" for name in curve.at_bound]
     if curve.dispersion > 1:

@@ -128,7 +128,7 @@ class Objective:
                 left = float(np.clip(left, 1e-12, 1 - 1e-12))
                 away = log_distance(left, theta[3], theta[4], rising=way < 0)
                 theta[_EC50] = log_dose - away
-                by = gradient(np.array([log_dose]), *theta[:5])[0]
+                by = gradient(np.array([log_dose]), theta[:5])[0]
                 steep = by[_EC50] if abs(by[_EC50]) > 1e-300 else 1e-300
                 along = np.zeros(len(theta))
                 along[:5] = -by / steep
@@ -141,7 +141,7 @@ class Objective:
         low, high = self.bounds.log_ec50
         log_dose = float(np.log10(dose))
         ends = [
-            self._walk(profile, log_dose, self.best, bound, side, edge)
+            self._walk(profile, log_dose, self.best, bound=bound, side=side, edge=edge)
             for side, edge in ((-1, low), (1, high))
         ]
         return float(10 ** ends[0]), float(10 ** ends[1])
@@ -170,7 +170,7 @@ class Objective:
         for side, edge in ((-1, low), (1, high)):
             inner, start = float(self.best[_EC50]), self.best
             # the hull, where the profile has several valleys
-            order = np.argsort(-side * inside, kind="stable") if len(inside) else []
+            order = np.argsort(-side * inside, kind="stable")
             for i in order:
                 if side * (inside[i] - inner) <= 2 * _STEP:
                     break
@@ -178,7 +178,7 @@ class Objective:
                 if value <= bound:
                     inner, start = float(inside[i]), found
                     break
-            ends.append(self._walk(profile, inner, start, bound, side, edge))
+            ends.append(self._walk(profile, inner, start, bound=bound, side=side, edge=edge))
         return ends[0], ends[1]
 
     @staticmethod
@@ -186,6 +186,7 @@ class Objective:
         profile: Callable[[float, Floats], tuple[float, Floats]],
         inner: float,
         start: Floats,
+        *,
         bound: float,
         side: int,
         edge: float,
@@ -222,7 +223,7 @@ class Squares(Objective):
         rising = bool(self.best[0] < self.best[1])
         left = share(self.log_dose, *theta[2:5], rising=rising)
         off = self.mean - theta[1] - (theta[0] - theta[1]) * left
-        by = gradient(self.log_dose, *theta)
+        by = gradient(self.log_dose, theta)
         return (
             float(np.sum(self.weight * off**2)) + self.scatter,
             -2 * (self.weight * off) @ by,
@@ -246,9 +247,7 @@ class Counts(Objective):
     constant: float = field(init=False)
 
     def __post_init__(self) -> None:
-        k, n = self.successes, self.trials
-        choose = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
-        self.constant = float(-2 * choose.sum()) + self.impossible
+        self.constant = _constant(self.successes, self.trials) + self.impossible
 
     def ranges(self) -> Floats:
         """Least and greatest value of each parameter, shape (6, 2)."""
@@ -257,7 +256,7 @@ class Counts(Objective):
 
     def value(self, theta: Floats) -> tuple[float, Floats]:
         """-2 log-likelihood at `theta`, and its derivatives."""
-        by = gradient(self.log_dose, *theta[:5])
+        by = gradient(self.log_dose, theta[:5])
         rising = bool(theta[0] < theta[1])
         left = share(self.log_dose, *theta[2:5], rising=rising)
         raw = (theta[1] + (theta[0] - theta[1]) * left - self.intercept) / self.gain
@@ -297,10 +296,16 @@ class Counts(Objective):
 
 
 def binomial_deviance(p: Floats, successes: Floats, trials: Floats) -> float:
-    """-2 log-likelihood of counts of known fractions, without its constant."""
+    """-2 log-likelihood of counts of known fractions."""
     p = np.clip(p, _LEAST_P, 1 - _LEAST_P)
     found = special.xlogy(successes, p) + special.xlogy(trials - successes, 1 - p)
-    return float(-2 * found.sum())
+    return float(-2 * found.sum()) + _constant(successes, trials)
+
+
+def _constant(successes: Floats, trials: Floats) -> float:
+    """-2 ln of the ways in which the counts can come about."""
+    ways = special.gammaln(trials + 1) - special.gammaln(successes + 1)
+    return float(-2 * np.sum(ways - special.gammaln(trials - successes + 1)))
 
 
 def shrunk(p: Floats, trials: Floats) -> Floats:

@@ -13,6 +13,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,16 +68,10 @@ def share(
     return 1 - up if rising else up
 
 
-def gradient(
-    log_dose: ArrayLike,
-    zero: float,
-    end: float,
-    log_ec50: float,
-    log_slope: float,
-    log_f: float = 0.0,
-) -> Floats:
+def gradient(log_dose: ArrayLike, theta: Sequence[float] | Floats) -> Floats:
     """Derivatives of the curve by (zero, end, log10 ec50, ln slope, ln f), shape (n, 5)."""
     log_dose = np.asarray(log_dose, dtype=float)
+    zero, end, log_ec50, log_slope, log_f = (float(t) for t in theta)
     rising = zero < end
     way = -1.0 if rising else 1.0
     slope, f = np.exp(log_slope) * LN10, np.exp(log_f)

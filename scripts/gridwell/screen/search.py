@@ -8,6 +8,7 @@ ec50 is exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -164,10 +165,10 @@ class Search:
         if not inside.all():
             # the best point of a box lies within it or on one of its four sides
             sides = [(np.clip(zero, *zeros), np.clip(end, *ends))]
-            for edge in zeros:
-                sides.append((np.full_like(zero, edge), _ratio(ty - st * edge, tt, ends)))
-            for edge in ends:
-                sides.append((_ratio(sy - st * edge, ss, zeros), np.full_like(end, edge)))
+            sides += [
+                (np.full_like(zero, edge), _ratio(ty - st * edge, tt, ends)) for edge in zeros
+            ]
+            sides += [(_ratio(sy - st * edge, ss, zeros), np.full_like(end, edge)) for edge in ends]
             zero, end = self._best_side(sides, s)
         rss = (w * (y - end[:, None] - (zero - end)[:, None] * s) ** 2).sum(1)
         return zero, end, rss + self.data.scatter
@@ -259,18 +260,20 @@ class Search:
         axis = self.axes[0]
         profile = self.grid[3].reshape(len(axis), -1).min(1)
         inside = axis[profile <= bound]
-        low, high = (outer_end(self.profile, best, inside, axis, bound, side) for side in (-1, 1))
+        low, high = (
+            outer_end(self.profile, best, inside, axis, bound=bound, side=side) for side in (-1, 1)
+        )
         return low, high
 
 
 def outer_end(
-    profile: object,
+    profile: Callable[[float], float],
     best: float,
     inside: Floats,
     axis: Floats,
+    *,
     bound: float,
     side: int,
-    xtol: float = 1e-9,
 ) -> float:
     """Where `profile` leaves `bound` on one side of `best`; NaN where it does not on `axis`.
 
@@ -288,10 +291,7 @@ def outer_end(
         Value to cross.
     side
         -1 for below, 1 for above.
-    xtol
-        Precision of the position.
     """
-    assert callable(profile)
     inner = max([best, *inside], key=lambda x: side * x)
     beyond = axis[side * axis > side * inner + 1e-12]
     edge = axis[0] if side < 0 else axis[-1]
@@ -305,7 +305,7 @@ def outer_end(
             return float(np.nan)
     if profile(inner) >= bound:
         return float(inner)
-    return float(optimize.brentq(lambda x: profile(x) - bound, inner, outer, xtol=xtol))
+    return float(optimize.brentq(lambda x: profile(x) - bound, inner, outer, xtol=1e-9))
 
 
 def _inverse2(a: Floats, b: Floats, c: Floats, u: Floats, v: Floats) -> tuple[Floats, Floats]:
