@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from gridwell.config.errors import Problem
 from gridwell.config.explain import short, suggest
 from gridwell.config.layouts_rows import Entry, Source, row_label
-from gridwell.config.layouts_words import COLUMNS, NUMBERED, Title, read_title, title_meant
+from gridwell.config.layouts_words import (
+    COLUMNS,
+    NUMBERED,
+    Title,
+    read_block_title,
+    read_title,
+    title_meant,
+)
 from gridwell.config.spots import spot_name
 from gridwell.config.tables import Records
 
@@ -95,7 +102,7 @@ def read_grid(records: Records, name: str) -> Source:
     source = Source(kind="plate grid, one block for each attribute", line=records.rows[0][0])
     cells: dict[tuple[str | None, int, int], dict[str, tuple[str, int, str]]] = {}
     titles: dict[tuple[str | None, str], Title] = {}
-    for plate, block in _blocks(records.rows, name, source):
+    for plate, block in _blocks(records, name, source):
         title = _title(block, name, source)
         if title is None:
             continue
@@ -132,10 +139,9 @@ def read_grid(records: Records, name: str) -> Source:
     return source
 
 
-def _blocks(
-    rows: Sequence[tuple[int, list[str]]], name: str, source: Source
-) -> list[tuple[str | None, Block]]:
+def _blocks(records: Records, name: str, source: Source) -> list[tuple[str | None, Block]]:
     """All blocks, each with the plate it is about; what belongs to no block is a mistake."""
+    rows = records.rows
     blocks: list[tuple[str | None, Block]] = []
     plate: str | None = None
     stray: tuple[int, list[str]] | None = None  # a line that may be the title of a block
@@ -156,6 +162,7 @@ def _blocks(
         if stray and not _entitle(found, stray):
             source.problems.append(_outside(name, *stray))
         stray = None
+        _entitle_by_note(found[0], rows[at - 1][0] if at else 0, records.notes)
         at = _fill(found, rows, at + 1, name, source)
         blocks += [(plate, block) for block in found]
     if stray:
@@ -183,11 +190,20 @@ def _entitle(blocks: Sequence[Block], above: tuple[int, list[str]]) -> bool:
         # Merged cells keep their text in the first one, which may lie right of the corner.
         under = [block for block in blocks if block.corner <= index]
         block = under[-1] if under else blocks[0]
-        if read_title(block.title) is None:
+        if read_block_title(block.title) is None:
             if block.title.lower() not in _CORNER:
                 return False
             block.title, block.title_line = cells[index], line
     return True
+
+
+def _entitle_by_note(block: Block, line_before: int, notes: Sequence[tuple[int, str]]) -> None:
+    """A line ``# agent`` just above a block without a title is its title."""
+    if block.title.lower() not in _CORNER:
+        return
+    for line, text in notes:
+        if line_before < line < block.line and read_block_title(text) is not None:
+            block.title, block.title_line = text, line
 
 
 def _fill(
@@ -249,7 +265,7 @@ def _fill(
 
 def _title(block: Block, name: str, source: Source) -> Title | None:
     """What a block holds, or None where that is not clear."""
-    title = read_title(block.title)
+    title = read_block_title(block.title)
     if title is not None and title.column in _HOLDS and title.wrong_unit is None:
         return title
     if title is not None and title.wrong_unit is not None:

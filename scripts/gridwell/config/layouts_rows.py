@@ -15,6 +15,7 @@ from gridwell.config.explain import closest, problems_of, short
 from gridwell.config.layouts_words import (
     COLUMNS,
     MOLAR,
+    NOT_THERE,
     UNITS,
     Scaled,
     is_vehicle,
@@ -219,6 +220,9 @@ def _read_entry(
         if any(ord(mark) < 32 or ord(mark) == 127 for mark in text):
             remedy = "Delete it; check that every quote that opens is closed."
             wrong(column, "holds a line break, tab or control character", remedy, cells.pop(column))
+    for column in ("concentration", "unit", "role", "value"):
+        if cells.get(column, "").lower() in NOT_THERE:
+            del cells[column]
     position = _position(cells, wrong)
     for column in ("row", "col", "spot"):
         cells.pop(column, None)

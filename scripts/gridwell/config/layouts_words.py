@@ -142,6 +142,8 @@ _NOTHING = {
     "-",
     "\u2013",
 }
+NOT_THERE = {"na", "n/a", "nan", "-", "\u2013", "."}
+"""What people write into a cell that holds no number and no choice."""
 _AS_AGENT = {SpotRole.NEG_CTRL, SpotRole.POS_CTRL, SpotRole.BLANK, SpotRole.EMPTY}
 
 
@@ -279,6 +281,18 @@ def read_title(text: str) -> Title | None:
             return Title("concentration", title.phrase, title.number, unit)
         if not words and "per" in [token.lower() for token in tokens]:
             return Title("concentration", "concentration", 1, unit)  # mmoles_per_liter
+    return None
+
+
+def read_block_title(text: str) -> Title | None:
+    """What the title of a block means: as `read_title`, also ``[Agent]`` or ``Layout: agent``."""
+    plain = text.strip(" #=*-<>:")
+    candidates = [plain, plain.strip("[]"), plain.rpartition(":")[2]]
+    bare = re.sub(r"\b(plate|block|layout|map|names?|values?|of|in)\b", " ", plain, flags=re.I)
+    for candidate in [*candidates, " ".join(bare.split())]:
+        title = read_title(candidate)
+        if title is not None:
+            return title
     return None
 
 

@@ -122,6 +122,23 @@ def test_part_of_a_plate(file):
     assert list(table["spot"]) == ["O8", "P12"]
 
 
+@pytest.mark.parametrize(
+    "titles",
+    [
+        ("# agent", "# Concentration [uM]"),
+        ("[Agent]", "Plate layout: concentration (uM)"),
+        ("Drug names", "Concentrations in uM"),
+        ("AGENT:", "conc_uM:"),
+    ],
+)
+def test_titles_of_blocks_as_people_write_them(file, titles):
+    text = f"{titles[0]}\n,1,2\nA,x,DMSO\n\n{titles[1]}\n,1,2\nA,3,NA\n"
+    assert rows(read_layout(file(text))) == [
+        ("A1", "x", 3.0, "uM", "sample"),
+        ("A2", "DMSO", None, None, "neg_ctrl"),
+    ]
+
+
 def test_a_wrong_title_is_told_once(file):
     text = "agent,1,2\nA,x,y\nconcentraton,1,2\nA,1,2\n"
     assert problems(file(text)) == [(3, None, "is no known attribute of spots")]
