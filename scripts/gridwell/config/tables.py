@@ -148,20 +148,6 @@ def read_records(path: Path, name: str, *, separators: str) -> Records:
     return records
 
 
-def read_cells(
-    path: Path, name: str, separators: str
-) -> tuple[list[tuple[int, list[str]]], list[Problem]]:
-    """Trimmed cells of any text table, whatever its columns: (line from 1, cells), header first.
-
-    Parameters
-    ----------
-    path, name, separators
-        As `read_table`.
-    """
-    records = read_records(path, name, separators=separators)
-    return records.rows, records.problems
-
-
 def _decode(path: Path, name: str, problems: list[Problem]) -> str | None:
     try:
         size = path.stat().st_size

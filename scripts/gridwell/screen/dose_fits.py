@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ FEW_DF = 3  # fewer degrees of freedom, and an interval says little
 # Simple curves are tried first where a table is too small for more, or has one count a dose.
 SMALL: tuple[Model, ...] = ("flat", "3pl", "4pl")
 SMALL_COUNTS: tuple[Model, ...] = ("flat", "2pl", "3pl", "4pl")
+_WHOLE = re.compile(r"^(0|-?[1-9]\d{0,15})$")
 _DRC = {"ll.2": "2pl", "ll.3": "3pl", "ll.4": "4pl", "ll.5": "5pl"}
 
 
@@ -112,7 +114,15 @@ def fit_table(
         row = _fitted(own, models=candidates, **how)
         rows.append(dict(zip(table.by, key, strict=True)) | row)
     fits = pd.DataFrame(rows, columns=[*table.by, *columns])
+    for title in table.by:
+        fits[title] = _numbers(fits[title])
     return fits.rename(columns={title: plain_title(title) for title in table.by})
+
+
+def _numbers(texts: pd.Series) -> pd.Series:
+    """Texts as numbers where each is a whole number: -1 is no formula then."""
+    whole = texts.map(lambda text: bool(_WHOLE.match(text)))
+    return texts.astype("int64") if len(texts) and whole.all() else texts
 
 
 def _order(key: tuple[str, ...]) -> list[tuple[int, float, str]]:
@@ -135,7 +145,9 @@ def _fitted(rows: pd.DataFrame, **how: Any) -> dict[str, Any]:
     doses = len({f"{d:.9e}" for d in dose if d > 0})
     facts: dict[str, Any] = {"model": "", "n": len(used), "n_doses": doses}
     flags = ["no_cells"] if len(used) < len(rows) else []
-    if doses + bool((dose == 0).any()) < 3 or doses < 2:
+    levels = doses + bool((dose == 0).any())
+    flags += ["few_doses"] if levels < MIN_LEVELS else []
+    if levels < 3 or doses < 2:
         return facts | {"flags": _joined(*flags, "few_doses")}
     try:
         if counts:

@@ -12,8 +12,9 @@ import pandas as pd
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import short, suggest
-from gridwell.config.tables import read_cells
+from gridwell.config.tables import Records, read_records
 
+_SEPARATORS = ",;\t"
 _NUMBER = re.compile(r"^[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
 _MISSING = {"", "na", "n/a", "#n/a", "-"}
 _NOT_FINITE = {"nan", "inf", "-inf", "+inf", "infinity", "-infinity"}
@@ -123,7 +124,9 @@ def read_dose_table(
         With every mistake, its row and column.
     """
     name = str(path)
-    records, problems = read_cells(path, name, ",;\t")
+    wanted = [own for own in (dose, response, total, *by) if own]
+    read = _read(path, name, wanted)
+    records, problems = read.rows, read.problems
     if not problems and not records:
         problems = [Problem(name, "is empty", "Write a header line and a row a measurement.", 1)]
     if problems:
@@ -211,6 +214,23 @@ def _check(
             titles["response"],
             response,
         )
+
+
+def _read(path: Path, name: str, wanted: Sequence[str]) -> Records:
+    """Cells of the table, parted by the mark that shows the most of the columns wanted."""
+    best = read_records(path, name, separators=_SEPARATORS)
+    shown = _shown(best, wanted)
+    for mark in _SEPARATORS:
+        read = read_records(path, name, separators=mark)
+        if _shown(read, wanted) > shown:
+            best, shown = read, _shown(read, wanted)
+    return best
+
+
+def _shown(records: Records, wanted: Sequence[str]) -> int:
+    """How many of the columns wanted the header has."""
+    header = {cell.lower() for cell in records.rows[0][1]} if records.rows else set()
+    return len(header & {own.strip().lower() for own in wanted})
 
 
 def _split(text: str, header: Sequence[str]) -> list[str]:
