@@ -13,6 +13,7 @@ import pandas as pd
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.explain import suggest
 from gridwell.config.files import write_csv
+from gridwell.config.layouts_barcodes import names_plate_maps, plate_map_files, read_plate_maps
 from gridwell.config.layouts_echo import Facts, find_transfers, in_common_unit, read_transfers
 from gridwell.config.layouts_grid import has_blocks, read_grid
 from gridwell.config.layouts_long import read_long
@@ -53,9 +54,6 @@ FACTS = ("unit", "volume", "stock")
 """What a line ``# unit: uM`` of a file, or an option of ``gridwell layout``, may say."""
 
 _FACT = re.compile(r"^#\s*(unit|volume|stock)s?\s*[:=]\s*(.*)$", re.IGNORECASE)
-_BARCODES = ("assay_plate_barcode", "plate_map_name")
-_PLATE_MAPS = ("{}", "{}.txt", "{}.tsv", "{}.csv", "platemap/{}.txt", "platemap/{}.tsv",
-               "platemap/{}.csv", "platemap/{}")  # fmt: skip
 
 
 def read_layout(path: Path, plate: str | None = None) -> pd.DataFrame:
@@ -190,22 +188,26 @@ def parse_layout(path: Path, name: str, said: Mapping[str, str] | None = None) -
         )
         return ParsedLayout(frame([]), [], [problem])
     records = read_records(path, name, separators=",;\t")
+    words = dict(said or {})
+    if names_plate_maps(records):
+        words = {key: text for key, (_, text) in _words(records).items()} | words
+
+        def parse(file: Path, shown: str) -> ParsedLayout:
+            return _parse(read_records(file, shown, separators=",;\t"), shown, words)
+
+        return read_plate_maps(records, path, name, parse)
+    return _parse(records, name, words)
+
+
+def _parse(records: Records, name: str, said: Mapping[str, str]) -> ParsedLayout:
+    """Read and check a layout that is one file."""
     if not records.rows:
-        problems = records.problems or [
-            Problem(
-                file=name,
-                row=1,
-                reason="is empty",
-                remedy="Write a header line with the columns spot, agent, concentration, unit, "
-                "role first.",
-            )
-        ]
+        columns = "spot, agent, concentration, unit, role"
+        remedy = f"Write a header line with the columns {columns} first."
+        problems = records.problems or [Problem(name, "is empty", remedy, row=1)]
         return ParsedLayout(frame([]), [], problems)
-    header = [cell.strip().lower().replace(" ", "_") for cell in records.rows[0][1]]
-    if all(title in header for title in _BARCODES):
-        return _of_plate_maps(records, path, name, said)
     records.rows = [(line, [_as_text(cell) for cell in cells]) for line, cells in records.rows]
-    facts, wrong = _facts(records, name, said or {})
+    facts, wrong = _facts(records, name, said)
     if wrong:  # what they are about would be wrong as well
         return ParsedLayout(frame([]), [], wrong)
     return checked(_read(records, name, facts), name)
@@ -238,13 +240,15 @@ def _read(records: Records, name: str, facts: Facts) -> Source:
     return source
 
 
+def _words(records: Records) -> dict[str, tuple[int, str]]:
+    """Line and text of what lines ``# unit: uM`` say, by key."""
+    matches = [(line, _FACT.match(text)) for line, text in records.notes]
+    return {match[1].lower(): (line, match[2].strip()) for line, match in matches if match}
+
+
 def _facts(records: Records, name: str, said: Mapping[str, str]) -> tuple[Facts, list[Problem]]:
     """What lines ``# unit: uM`` and the user say of the whole file."""
-    words: dict[str, tuple[int | None, str]] = {}
-    for line, text in records.notes:
-        match = _FACT.match(text)
-        if match:
-            words[match[1].lower()] = (line, match[2].strip())
+    words: dict[str, tuple[int | None, str]] = {**_words(records)}
     words |= {key: (None, text) for key, text in said.items()}
     values: dict[str, Any] = {}
     problems = []
@@ -272,81 +276,6 @@ _FACT_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
 }
 
 
-def _of_plate_maps(
-    records: Records, path: Path, name: str, said: Mapping[str, str] | None
-) -> ParsedLayout:
-    """Read the plate maps that a table of barcodes names; each barcode is a plate."""
-    header = [cell.strip().lower().replace(" ", "_") for cell in records.rows[0][1]]
-    at = [header.index(title) for title in _BARCODES]
-    tables, lines, problems, assumed = [], [], [], []
-    maps: dict[str, ParsedLayout] = {}
-    seen: dict[str, int] = {}
-    shown_as: dict[str, str] = {}
-    files: dict[str, str] = {}
-    for line, cells in records.rows[1:]:
-        barcode, plate_map = (cells[index] if index < len(cells) else "" for index in at)
-        titles = [records.rows[0][1][index] for index in at]
-        for title, text in zip(titles, (barcode, plate_map), strict=True):
-            if not text:
-                problems.append(Problem(name, "is empty", "Fill it in.", line, title))
-        if not (barcode and plate_map):
-            continue
-        if barcode in seen:
-            problems.append(
-                Problem(
-                    name,
-                    f"stands in row {seen[barcode]} already",
-                    "Keep one of the two.",
-                    line,
-                    titles[0],
-                    barcode,
-                )
-            )
-            continue
-        seen[barcode] = line
-        if plate_map not in maps:
-            file = _plate_map(path, plate_map)
-            if file is None:
-                problems.append(
-                    Problem(
-                        name,
-                        "has no plate map beside it",
-                        f"Put {plate_map}.txt beside this file, or into a folder platemap there.",
-                        line,
-                        titles[1],
-                        plate_map,
-                    )
-                )
-                continue
-            folder = name.rpartition("/")[0]
-            shown = file.relative_to(path.parent).as_posix()
-            shown_as[plate_map] = shown
-            maps[plate_map] = parse_layout(file, f"{folder}/{shown}" if folder else shown, said)
-            problems += maps[plate_map].problems
-            assumed += maps[plate_map].assumed
-        files[barcode] = shown_as[plate_map]
-        tables.append(maps[plate_map].table.assign(plate=barcode))
-        lines += maps[plate_map].lines
-    if not seen and not problems:
-        problems.append(Problem(name, "has a header but no rows", "Add the plates.", row=2))
-    table = pd.concat(tables, ignore_index=True) if tables else frame([])
-    kind = f"table of barcodes with {len(maps)} plate map{'' if len(maps) == 1 else 's'}"
-    return ParsedLayout(
-        table.astype(frame([]).dtypes), lines, problems, kind, list(dict.fromkeys(assumed)), files
-    )
-
-
-def _plate_map(path: Path, plate_map: str) -> Path | None:
-    """File of a plate map, beside the table of barcodes; never one outside its folder."""
-    if "/" in plate_map or "\\" in plate_map or plate_map.startswith("."):
-        return None
-    for pattern in _PLATE_MAPS:
-        file = path.parent / pattern.format(plate_map)
-        if file.is_file():
-            return file
-    return None
-
-
 def layout_files(path: Path) -> list[Path]:
     """All files that a layout consists of: it, and the plate maps that it names.
 
@@ -359,14 +288,4 @@ def layout_files(path: Path) -> list[Path]:
     if not path.is_file():
         return [path]
     records = read_records(path, path.name, separators=",;\t")
-    header = [cell.strip().lower().replace(" ", "_") for cell in (records.rows or [(0, [])])[0][1]]
-    if not all(title in header for title in _BARCODES):
-        return [path]
-    at = [header.index(title) for title in _BARCODES]
-    files = [path]
-    for _, cells in records.rows[1:]:
-        if max(at) < len(cells) and plate in (None, cells[at[0]]):
-            file = _plate_map(path, cells[at[1]])
-            if file is not None and file not in files:
-                files.append(file)
-    return files
+    return [path, *plate_map_files(records, path, plate)]

@@ -128,7 +128,7 @@ def layout_in_words(table: pd.DataFrame, kind: str, assumed: Sequence[str] = ())
     together = treated[treated["concentration"].fillna(0) > 0]
     per_spot = together.groupby(["plate", "spot"], sort=False, dropna=False)["agent"]
     pairs = per_spot.agg(lambda names: " + ".join(sorted(names)))[per_spot.size() > 1]
-    for pair, count in sorted(Counter(map(str, pairs)).items()):
+    for pair, count in sorted(Counter(pairs.astype("str").to_list()).items()):
         lines.append(f"combination {pair}: {count} spot{'' if count == 1 else 's'}")
     if not (spots["role"] == "neg_ctrl").any():
         lines.append("no negative controls")
@@ -140,7 +140,7 @@ def _doses(rows: pd.DataFrame) -> str:
     parts = []
     for unit, own in rows.dropna(subset=["concentration"]).groupby("unit", dropna=False):
         doses = sorted(set(own["concentration"]))
-        name = "" if pd.isna(unit) else f" {unit}"
+        name = "" if pd.isna(unit) else " " + str(unit)
         if len(doses) <= 3:
             parts.append(", ".join(f"{dose:g}" for dose in doses) + name)
         else:

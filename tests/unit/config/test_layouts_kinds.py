@@ -299,6 +299,15 @@ def test_plate_map_alone_and_named_by_its_barcode(file):
     assert layout_files(named) == [barcodes, plate_map]
 
 
+def test_plate_maps_in_one_file_and_what_is_said_of_all(file):
+    both = PLATE_MAP + "H2\tA01\tBRD-9\t5\tDMSO\ttrt\t\n"
+    file(both, "H1.txt")
+    barcodes = file("# unit: uM\nAssay_Plate_Barcode,Plate_Map_Name\nB1,H1\nb,b\n", "b.csv")
+    parsed = parse_layout(barcodes, "b.csv")
+    assert [problem.value for problem in parsed.problems] == ["b"]  # never itself
+    assert rows(parsed.table) == [(*row[:3], row[3] and "uM", row[4]) for row in PLATE_MAP_ROWS]
+
+
 def test_mistakes_of_plate_maps(file):
     file("well_position\tbroad_sample\tsolvent\nA01\tBRD\tDMSO\nA02\tBRD\tDMSO\n", "H2.txt")
     barcodes = "Assay_Plate_Barcode,Plate_Map_Name\nB1,H2\nB1,H2\nB3,H9\nB4,../H2\n,H2\n"
