@@ -174,6 +174,16 @@ def get_override_values(wildcards):
     return override.model_dump(mode="json") if override else None
 
 
+def get_controls(wildcards):
+    """Role of each control spot of the layout: they tell what stained cells look like."""
+    layout = study.layouts.get(study.slides[wildcards.slide].layout)
+    if layout is None:
+        return {}
+    kinds = (SpotRole.NEG_CTRL.value, SpotRole.POS_CTRL.value)
+    controls = layout[layout["role"].isin(kinds)]
+    return dict(sorted(zip(controls["spot"], controls["role"], strict=True)))
+
+
 def get_empty_spots(wildcards):
     """Spots that stay empty by the layout: they tell which way up the slide lies."""
     layout = study.layouts.get(study.slides[wildcards.slide].layout)

@@ -16,13 +16,14 @@ rule fuse:
         slide=any_of(slides_of(Assay.VIABILITY)),
     conda:
         "../envs/cpu.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=memory(1500, per_kpx=100),
         runtime=minutes(30),
     params:
         roles=[role.value for role in FUSED],
         options=options("fuse"),
+        controls=get_controls,
         code=code("fuse"),
     script:
         "../scripts/fuse.py"

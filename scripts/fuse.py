@@ -17,4 +17,6 @@ if __name__ == "__main__":
             spots_out=Path(snakemake.output.spots),
             shifts_out=Path(snakemake.output.shifts),
             options=FuseOptions(**snakemake.params.options),
+            controls=snakemake.params.controls,
+            threads=snakemake.threads,
         )

@@ -14,6 +14,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _MATCHED, _MATCHED_BY_CHANCE = 0.9, 0.03
 # Neither the intensity nor a lack of data may be surer than this.
 _SUREST = float(np.log(0.998 / 0.002))
+_BLURRED_SUREST = float(np.log(0.9 / 0.1))
 # A match weighs less than a clear intensity: bodies of something else may lie on a nucleus.
 _MATCH_SUREST = float(np.log(_MATCHED / _MATCHED_BY_CHANCE))
 _LEAST_CELLS = 16
@@ -187,7 +188,13 @@ def _separation(fit: Calibration) -> float:
 
 
 def evidence(
-    calibration: Calibration, values: Array, matched: Array | None, cost: Array, covered: Array
+    calibration: Calibration,
+    values: Array,
+    matched: Array | None,
+    cost: Array,
+    covered: Array,
+    *,
+    blurred: bool = False,
 ) -> Array:
     """Log of how much more likely what is seen of a cell is with the stain than without, (n,).
 
@@ -198,6 +205,9 @@ def evidence(
     covered
         Cells that lie under the body of another: light there is no sign of their own stain,
         darkness is one that there is none.
+    blurred
+        The cells' spots are out of focus: neighbours shine on each other, and the intensity
+        must not outvote the match.
 
     Returns
     -------
@@ -207,7 +217,7 @@ def evidence(
     if calibration.source == "none":
         return np.full(len(values), np.nan)
     match = np.full(len(values), np.nan) if matched is None else matched
-    own = _by_intensity(calibration, np.nan_to_num(values), _SUREST)
+    own = _by_intensity(calibration, np.nan_to_num(values), _BLURRED_SUREST if blurred else _SUREST)
     own = np.where(covered, np.minimum(own, 0.0), own)
     return np.where(np.isfinite(values), own, 0.0) + _by_match(calibration, match, cost)
 

@@ -42,88 +42,119 @@ def cell_table(
     options
         Settings.
     """
-    spots = [_cells_of_spot(frame, at, tables, stains, states[at]) for at in range(len(states))]
-    cells = pd.concat(spots, ignore_index=True)
-    probabilities = cells[["p_live", "p_dead"]].to_numpy(np.float64)
-    between = (probabilities > options.ambiguous) & (probabilities < 1 - options.ambiguous)
-    cells["ambiguous"] = np.any(between, axis=1)
+    starts = {role: np.cumsum([0, *map(len, own)]) for role, own in tables.items()}
+    rows = [_rows_of_spot(at, tables, stains, starts) for at in range(len(states))]
+    taken = {role: np.concatenate([own[role] for own, _ in rows]) for role in rows[0][0]}
+    orphan = np.concatenate([kind for _, kind in rows])
+    nucleus = orphan == ""
+    count = np.array([len(kind) for _, kind in rows])
+    spot = np.repeat(np.arange(len(rows)), count)
+    whole = np.concatenate(states)
+    live, dead = whole[:, 0] + whole[:, 1], whole[:, 1] + whole[:, 2]
+    state = orphan.copy()
+    state[nucleus] = _names(live, dead)
+    place = _positions(spot, taken, tables, stains)
+    columns: dict[str, Any] = {
+        "spot": pd.Series(np.array(frame.spots, dtype=object)[spot], dtype="str"),
+        "cell": np.arange(1, len(spot) + 1) - np.repeat(np.cumsum(count) - count, count),
+        "state": pd.Series(state, dtype="str"),
+        "p_live": _of_nuclei(live, nucleus),
+        "p_dead": _of_nuclei(dead, nucleus),
+        "x": place[:, 0],
+        "y": place[:, 1],
+    }
+    between = [
+        (p > options.ambiguous) & (p < 1 - options.ambiguous)
+        for p in (columns["p_live"], columns["p_dead"])
+    ]
+    columns["ambiguous"] = between[0] | between[1]
+    for stain in stains:
+        role = stain.role
+        columns[f"distance_{role}"] = _of_nuclei(stain.joined("distance"), nucleus)
+        columns[f"{role}_shared"] = _shared(stain, nucleus)
+        columns[f"intensity_{role}"] = _of_nuclei(np.concatenate(stain.intensity), nucleus)
+        if role not in tables:
+            columns[f"{role}_label"] = pd.array([None] * len(spot), dtype="Int64")
+    parts = [
+        _features(tables[role], index, role) for role, index in taken.items() if role in tables
+    ]
+    cells = pd.concat([pd.DataFrame(columns), *parts], axis=1)
     first = column_names("cells.parquet")
     return cells[[*first, *(name for name in cells if name not in first)]]
 
 
-def _cells_of_spot(
-    frame: SpotFrame, at: int, tables: Tables, stains: list[Stain], states: Array
-) -> pd.DataFrame:
-    """Rows of one spot: its nuclei, then the bodies that no nucleus took."""
+def _rows_of_spot(
+    at: int, tables: Tables, stains: list[Stain], starts: Mapping[str, Array]
+) -> tuple[dict[str, Array], Array]:
+    """Rows of one spot: its nuclei, then the bodies that no nucleus took.
+
+    Returns the place of each row's object in the slide's table of each role, -1 for none, and
+    what kind of orphan it is, empty for nuclei.
+    """
     nuclei = tables["nuclei"][at]
-    # For each row, the place of its object in the table of each role, -1 for none.
     taken = {"nuclei": np.arange(len(nuclei))} | {s.role: s.matches[at].body for s in stains}
-    places = [nuclei[["x", "y"]].to_numpy(np.float64)]
-    orphans: list[str] = []
+    kinds = [np.full(len(nuclei), "", dtype=object)]
     for stain in stains:
-        bodies = stain.tables[at] if stain.tables is not None else None
-        if bodies is None or not stain.shift.registered:
+        if stain.tables is None or not stain.shift.registered:
             continue
-        alone = np.setdiff1d(np.arange(len(bodies)), stain.matches[at].held)
+        alone = np.setdiff1d(np.arange(len(stain.tables[at])), stain.matches[at].held)
         for role in taken:
             own = alone if role == stain.role else np.full(len(alone), -1)
             taken[role] = np.concatenate([taken[role], own])
-        places.append(bodies[["x", "y"]].to_numpy(np.float64)[alone] - stain.shift.spots[at])
-        orphans += [f"orphan_{stain.role}"] * len(alone)
-    place = np.concatenate(places)
-    live, dead = states[:, 0] + states[:, 1], states[:, 1] + states[:, 2]
-    count = len(place)
-    columns: dict[str, Any] = {
-        "spot": pd.Series([frame.spots[at]] * count, dtype="str"),
-        "cell": np.arange(1, count + 1),
-        "state": pd.Series([*_names(live, dead), *orphans], dtype="str"),
-        "p_live": _fill(live, count),
-        "p_dead": _fill(dead, count),
-        "ambiguous": False,
-        "x": place[:, 0],
-        "y": place[:, 1],
+        kinds.append(np.full(len(alone), f"orphan_{stain.role}", dtype=object))
+    placed = {
+        role: np.where(own < 0, -1, own + starts[role][at]) if role in starts else own
+        for role, own in taken.items()
     }
-    for stain in stains:
-        columns[f"distance_{stain.role}"] = _fill(stain.matches[at].distance, count)
-        columns[f"{stain.role}_shared"] = _labels(stain, at, count)
-        columns[f"intensity_{stain.role}"] = _fill(stain.intensity[at], count)
-    parts = [pd.DataFrame(columns)]
-    for role, index in taken.items():
-        if role in tables:
-            parts.append(_features(tables[role][at], index, role))
-        else:
-            parts[0][f"{role}_label"] = pd.array([None] * count, dtype="Int64")
-    return pd.concat(parts, axis=1)
+    return placed, np.concatenate(kinds)
 
 
-def _fill(values: Array, length: int) -> Array:
-    return np.concatenate([values, np.full(length - len(values), np.nan)])
+def _positions(
+    spot: Array, taken: Mapping[str, Array], tables: Tables, stains: list[Stain]
+) -> Array:
+    """Where each row is: its nucleus, or its body with the shift undone, (n, 2)."""
+    place = np.full((len(spot), 2), np.nan)
+    for role in ("nuclei", *(stain.role for stain in stains)):
+        rows = np.flatnonzero(np.isnan(place[:, 0]) & (taken[role] >= 0))
+        if rows.size == 0:
+            continue
+        own = np.concatenate([table[["x", "y"]].to_numpy(np.float64) for table in tables[role]])
+        shift = [stain.shift.spots for stain in stains if stain.role == role]
+        moved = shift[0][spot[rows]] if shift else 0.0
+        place[rows] = own[taken[role][rows]] - moved
+    return place
 
 
-def _labels(stain: Stain, at: int, length: int) -> Any:
+def _of_nuclei(values: Array, nucleus: Array) -> Array:
+    """Values of nuclei on all rows, NaN for orphans."""
+    spread = np.full(len(nucleus), np.nan)
+    spread[nucleus] = values
+    return spread
+
+
+def _shared(stain: Stain, nucleus: Array) -> Any:
     """Label of the body of another nucleus that each nucleus shares."""
-    shared = stain.matches[at].shared
-    labels = np.full(length, np.nan)
-    if stain.tables is not None and (shared >= 0).any():
-        names = stain.tables[at]["label"].to_numpy(np.float64)
-        labels[np.flatnonzero(shared >= 0)] = names[shared[shared >= 0]]
-    return pd.array(labels, dtype="Int64")
+    labels = [np.full(len(match.shared), np.nan) for match in stain.matches]
+    for at, match in enumerate(stain.matches):
+        if stain.tables is not None and (match.shared >= 0).any():
+            names = stain.tables[at]["label"].to_numpy(np.float64)
+            labels[at][match.shared >= 0] = names[match.shared[match.shared >= 0]]
+    return pd.array(_of_nuclei(np.concatenate(labels), nucleus), dtype="Int64")
 
 
-def _names(live: Array, dead: Array) -> list[str | None]:
+def _names(live: Array, dead: Array) -> Array:
     names = np.array([["inactive", "dead"], ["live", "dying"]], dtype=object)
     states = names[(live > 0.5).astype(int), (dead > 0.5).astype(int)]
-    told = np.isfinite(live) & np.isfinite(dead)
-    return [str(state) if yes else None for state, yes in zip(states, told, strict=True)]
+    return np.where(np.isfinite(live) & np.isfinite(dead), states, None)
 
 
-def _features(table: pd.DataFrame, index: Array, role: str) -> pd.DataFrame:
-    """Rows `index` of a role's table, empty for -1, with the role as prefix."""
-    kept = table.drop(columns=["spot", "x", "y"])
+def _features(tables: list[pd.DataFrame], index: Array, role: str) -> pd.DataFrame:
+    """Rows `index` of a role's tables put together, empty for -1, with the role as prefix."""
+    table = pd.concat(tables, ignore_index=True).drop(columns=["spot", "x", "y"])
     whole = dict.fromkeys(("label", "area"), "Int64") | {"edge": "boolean"}
-    kept = kept.astype({name: kind for name, kind in whole.items() if name in kept})
+    table = table.astype({name: kind for name, kind in whole.items() if name in table})
     return (
-        kept.reindex(np.where(index < 0, len(table), index))
+        table.reindex(np.where(index < 0, len(table), index))
         .reset_index(drop=True)
         .add_prefix(f"{role}_")
     )

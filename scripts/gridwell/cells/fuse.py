@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 
 from gridwell.cells.calibration import Calibration, calibrate, evidence
 from gridwell.cells.cell_tables import cell_table, spot_table
+from gridwell.cells.flags import is_blurred
 from gridwell.cells.match import Match, assign, nearest, overlapping
 from gridwell.cells.pixels import STAINS, Pixels, SlidePixels
 from gridwell.cells.shift import Shift, estimate_shift
@@ -41,7 +43,8 @@ def fuse_slide(
     spots_out: Path,
     shifts_out: Path,
     options: FuseOptions,
-    layout: pd.DataFrame | None = None,
+    controls: Mapping[str, str] | None = None,
+    threads: int = 1,
 ) -> None:
     """Fuse the channels of a slide: one row a cell, one row a grid position.
 
@@ -60,8 +63,10 @@ def fuse_slide(
         JSON file: shift, quality and calibration of each stain.
     options
         Settings.
-    layout
-        Layout of the slide, whose controls may anchor the calibration.
+    controls
+        Role of the control spots, ``neg_ctrl`` or ``pos_ctrl``, which may anchor the calibration.
+    threads
+        Spots measured at a time; the results do not depend on it.
 
     Raises
     ------
@@ -70,7 +75,7 @@ def fuse_slide(
     """
     pixels = SlidePixels(spots_zarr, labels)
     tables = {role: pd.read_parquet(path) for role, path in instances.items()}
-    fused = fuse(pixels, tables, options=options, layout=layout)
+    fused = fuse(pixels, tables, options=options, controls=controls, threads=threads)
     write_parquet(cells_out, fused.cells)
     write_csv(spots_out, fused.spots)
     write_json(shifts_out, fused.facts)
@@ -98,7 +103,8 @@ def fuse(
     tables: Mapping[str, pd.DataFrame],
     *,
     options: FuseOptions,
-    layout: pd.DataFrame | None = None,
+    controls: Mapping[str, str] | None = None,
+    threads: int = 1,
 ) -> Fused:
     """Fuse nuclei with live and dead bodies.
 
@@ -115,7 +121,7 @@ def fuse(
         Images and labels.
     tables
         Features of the objects by role, columns of ``instances/<channel>.parquet``.
-    options, layout
+    options, controls, threads
         As in `fuse_slide`.
     """
     sorted_tables = {role: _by_spot(table, pixels.frame) for role, table in tables.items()}
@@ -123,16 +129,20 @@ def fuse(
     stains = [_located(role, sorted_tables, pixels.frame, options) for role in STAINS]
     if options.method == "overlap":
         _overlap(pixels, nuclei, stains)
-    focus = _measure_pixels(pixels, nuclei, stains)
+    focus = _measure_pixels(pixels, nuclei, stains, threads)
     spot = np.repeat(np.arange(len(nuclei)), [len(table) for table in nuclei])
-    controls = _controls(layout, pixels.frame)[spot]
+    roles = np.array([(controls or {}).get(name, "") for name in pixels.frame.spots])[spot]
     if options.method == "posterior":
         _correct_bleed(*stains)
-    ratios = [_judge(stain, controls, options) for stain in stains]
+    blurred = is_blurred(focus, np.bincount(spot, minlength=len(nuclei)))[spot]
+    ratios = [_judge(stain, roles, blurred, options) for stain in stains]
     states = state_probabilities(ratios[0], ratios[1], spot, len(nuclei))
     if options.method != "posterior" and np.isfinite(ratios).all():
         states = _taken_at_its_word(*(ratio > 0 for ratio in ratios))
     parts = np.split(states, np.cumsum([len(table) for table in nuclei])[:-1])
+    if options.method == "posterior":
+        for stain, columns in zip(stains, ((0, 1), (1, 2)), strict=True):
+            _drop_unstained(stain, [each[:, columns].sum(axis=1) for each in parts])
     cells = cell_table(pixels.frame, sorted_tables, stains, parts, options)
     spots = spot_table(pixels, cells, sorted_tables, stains, parts, focus=focus, options=options)
     return Fused(cells, spots, {stain.role: stain.facts() for stain in stains})
@@ -219,6 +229,13 @@ def _share_merged(
     ]
 
 
+def _drop_unstained(stain: Stain, probabilities: list[Array]) -> None:
+    """A nucleus in a large body that does not hold the stain after all shares nothing."""
+    for match, probability in zip(stain.matches, probabilities, strict=True):
+        wrong = (match.shared >= 0) & ~(probability > 0.5)
+        match.shared[wrong], match.distance[wrong] = -1, np.nan
+
+
 def _overlap(pixels: Pixels, nuclei: list[pd.DataFrame], stains: list[Stain]) -> None:
     """Match by the overlap of label images."""
     for start in range(0, len(nuclei), _BLOCK):
@@ -237,36 +254,51 @@ def _overlap(pixels: Pixels, nuclei: list[pd.DataFrame], stains: list[Stain]) ->
                 )
 
 
-def _measure_pixels(pixels: Pixels, nuclei: list[pd.DataFrame], stains: list[Stain]) -> Array:
+def _measure_pixels(
+    pixels: Pixels, nuclei: list[pd.DataFrame], stains: list[Stain], threads: int
+) -> Array:
     """Fill in the stains' intensities under the nuclei; return the sharpness of each spot."""
-    count = len(nuclei)
-    focus = np.full(count, np.nan)
     cv2.setNumThreads(1)
-    for start in range(0, count, _BLOCK):
-        stop = min(start + _BLOCK, count)
-        images = {role: pixels.image(role, start, stop) for role in ("nuclei", *STAINS)}
-        own = pixels.labels("nuclei", start, stop)
-        bodies = {
-            stain.role: pixels.labels(stain.role, start, stop) for stain in stains if stain.tables
-        }
-        mask = pixels.frame.mask(*own.shape[1:])
-        for at in range(start, stop):
-            focus[at] = sharpness(own[at - start], images["nuclei"][at - start])
-            for stain in stains:
-                body = bodies[stain.role][at - start] if stain.tables else None
-                names, intensity, covered, noise = stain_under(
-                    own[at - start],
-                    images[stain.role][at - start],
-                    body,
-                    held=_held(stain, nuclei[at], at, int(own[at - start].max(initial=0))),
-                    shift=_in_crop(pixels.frame, stain.shift.spots[at]),
-                    mask=mask,
-                )
-                order = np.searchsorted(names, nuclei[at]["label"].to_numpy())
-                stain.intensity.append(intensity[order])
-                stain.covered.append(covered[order])
-                stain.noise.append(noise)
-    return focus
+    starts = range(0, len(nuclei), _BLOCK)
+    with ThreadPoolExecutor(threads) as pool:
+        blocks = pool.map(lambda start: _measure_block(pixels, nuclei, stains, start), starts)
+        measured = [spot for block in blocks for spot in block]
+    for at, stain in enumerate(stains):
+        own = [under[at] for _, under in measured]
+        stain.intensity = [intensity for intensity, _, _ in own]
+        stain.covered = [covered for _, covered, _ in own]
+        stain.noise = [noise for _, _, noise in own]
+    return np.array([focus for focus, _ in measured])
+
+
+def _measure_block(
+    pixels: Pixels, nuclei: list[pd.DataFrame], stains: list[Stain], start: int
+) -> list[tuple[float, list[tuple[Array, Array, float]]]]:
+    """Of some spots: sharpness, and for each stain intensity, cover and noise."""
+    stop = min(start + _BLOCK, len(nuclei))
+    images = {role: pixels.image(role, start, stop) for role in ("nuclei", *STAINS)}
+    own = pixels.labels("nuclei", start, stop)
+    bodies = {
+        stain.role: pixels.labels(stain.role, start, stop) for stain in stains if stain.tables
+    }
+    mask = pixels.frame.mask(*own.shape[1:])
+    measured = []
+    for at in range(start, stop):
+        labels = own[at - start]
+        under = []
+        for stain in stains:
+            names, intensity, covered, noise = stain_under(
+                labels,
+                images[stain.role][at - start],
+                bodies[stain.role][at - start] if stain.tables else None,
+                held=_held(stain, nuclei[at], at, int(labels.max(initial=0))),
+                shift=_in_crop(pixels.frame, stain.shift.spots[at]),
+                mask=mask,
+            )
+            order = np.searchsorted(names, nuclei[at]["label"].to_numpy())
+            under.append((intensity[order], covered[order], noise))
+        measured.append((sharpness(labels, images["nuclei"][at - start]), under))
+    return measured
 
 
 def _held(stain: Stain, nuclei: pd.DataFrame, at: int, most: int) -> Array:
@@ -284,15 +316,6 @@ def _in_crop(frame: SpotFrame, shift: Array) -> Array:
     turn = np.deg2rad(frame.angle)
     basis = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     return basis @ shift
-
-
-def _controls(layout: pd.DataFrame | None, frame: SpotFrame) -> Array:
-    """Role of each spot where it is a control, else empty, (n,)."""
-    if layout is None:
-        return np.full(len(frame.spots), "", dtype=object)
-    kinds = (SpotRole.NEG_CTRL.value, SpotRole.POS_CTRL.value)
-    roles = layout[layout["role"].isin(kinds)].drop_duplicates("spot").set_index("spot")["role"]
-    return roles.reindex(list(frame.spots)).fillna("").to_numpy(object)
 
 
 def _correct_bleed(live: Stain, dead: Stain) -> None:
@@ -318,28 +341,68 @@ def _correct_bleed(live: Stain, dead: Stain) -> None:
     dead.feigned = np.concatenate(dead.intensity) < np.concatenate(shone)
 
 
-def _judge(stain: Stain, controls: Array, options: FuseOptions) -> Array:
-    """Log ratio of the likelihoods of every nucleus with and without a stain, (n,)."""
+def _judge(stain: Stain, roles: Array, blurred: Array, options: FuseOptions) -> Array:
+    """Log ratio of the likelihoods of every nucleus with and without a stain, (n,).
+
+    Spots out of focus spread their light and are calibrated by themselves.
+    """
     intensity, covered = np.concatenate(stain.intensity), np.concatenate(stain.covered)
+    unknown = np.full(len(intensity), np.nan)
     if not stain.shift.registered:
-        return np.full(len(intensity), np.nan)
-    noise = max(float(np.median(stain.noise)), 1e-6)
-    matched = _witness(stain, covered) if stain.tables is not None else None
+        return unknown
     if options.method != "posterior":
-        stain.calibration = Calibration("none" if matched is None else "match")
-        if matched is None:
-            return np.full(len(intensity), np.nan)
-        return np.where(stain.joined("held") >= 0, 1.0, -1.0)
-    values = np.arcsinh(intensity / noise)
-    cost = np.where(stain.joined("body") >= 0, stain.joined("cost"), np.nan)
-    clear = np.where(covered, np.nan, values)
-    stain.calibration = calibrate(clear, matched, cost, anchors=_anchors(stain.role, controls))
-    if stain.calibration.source == "match" and matched is not None:
+        stain.calibration = Calibration("none" if stain.tables is None else "match")
+        return unknown if stain.tables is None else np.where(stain.joined("held") >= 0, 1.0, -1.0)
+    noise = max(float(np.median(stain.noise)), 1e-6)
+    seen = _Seen(
+        np.arcsinh(intensity / noise),
+        covered,
+        _witness(stain, covered) if stain.tables is not None else None,
+        np.where(stain.joined("body") >= 0, stain.joined("cost"), np.nan),
+        stain.joined("shared") >= 0,
+    )
+    ratio = unknown
+    for group in (blurred, ~blurred):
+        if group.any() or not blurred.any():
+            stain.calibration, ratio[group] = _judged(
+                seen.of(group),
+                _anchors(stain.role, roles[group]),
+                blurred=bool(blurred[group].any()),
+            )
+    return ratio
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is seen of a stain at each nucleus: arcsinh of the intensity over the noise, (n,)."""
+
+    level: Array
+    covered: Array
+    matched: Array | None
+    cost: Array
+    shared: Array
+
+    def of(self, group: Array) -> _Seen:
+        """Return some of them."""
+        matched = None if self.matched is None else self.matched[group]
+        rest = (part[group] for part in (self.cost, self.shared))
+        return _Seen(self.level[group], self.covered[group], matched, *rest)
+
+
+def _judged(
+    seen: _Seen, anchors: tuple[Array, Array] | None, *, blurred: bool
+) -> tuple[Calibration, Array]:
+    """Calibrate and judge cells that look alike."""
+    clear = np.where(seen.covered, np.nan, seen.level)
+    calibration = calibrate(clear, seen.matched, seen.cost, anchors=anchors)
+    matched = seen.matched
+    if calibration.source == "match" and matched is not None:
         # One class only: a body that hardly rises above the noise of a pixel proves nothing.
-        shared = stain.joined("shared") >= 0
-        matched = np.where(shared, 1.0, matched)
-        matched[(matched == 1) & (intensity < _FAINT * noise)] = np.nan
-    return evidence(stain.calibration, values, matched, cost, covered)
+        matched = np.where(seen.shared, 1.0, matched)
+        matched[(matched == 1) & (seen.level < np.arcsinh(_FAINT))] = np.nan
+    return calibration, evidence(
+        calibration, seen.level, matched, seen.cost, seen.covered, blurred=blurred
+    )
 
 
 def _witness(stain: Stain, covered: Array) -> Array:
@@ -352,9 +415,9 @@ def _witness(stain: Stain, covered: Array) -> Array:
     return witness
 
 
-def _anchors(role: str, controls: Array) -> tuple[Array, Array] | None:
+def _anchors(role: str, roles: Array) -> tuple[Array, Array] | None:
     """Nuclei of controls that mostly lack and mostly have a stain: untreated cells live."""
-    negative, positive = controls == SpotRole.NEG_CTRL.value, controls == SpotRole.POS_CTRL.value
+    negative, positive = roles == SpotRole.NEG_CTRL.value, roles == SpotRole.POS_CTRL.value
     if not (negative.any() and positive.any()):
         return None
     return (positive, negative) if role == "live" else (negative, positive)

@@ -19,21 +19,19 @@ STAINS = ("live", "dead")
 
 
 class Pixels(Protocol):
-    """Images and labels of the spots by role: ``nuclei``, ``live``, ``dead``.
+    """Images and labels of the spots by role: ``nuclei``, ``live``, ``dead``."""
 
-    Attributes
-    ----------
-    frame
-        Where the spots are.
-    inside
-        Whether each lies wholly in the slide, (n,).
-    failed
-        Spots that could not be segmented.
-    """
+    @property
+    def frame(self) -> SpotFrame:
+        """Where the spots are."""
 
-    frame: SpotFrame
-    inside: Array
-    failed: frozenset[str]
+    @property
+    def inside(self) -> Array:
+        """Whether each lies wholly in the slide, (n,)."""
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """Spots that could not be segmented."""
 
     def image(self, role: str, start: int, stop: int) -> Array:
         """Crops of the spots start to stop - 1, (k, h, w)."""

@@ -30,7 +30,8 @@ _FEW = 30
 _FEW_PART = 0.15
 # A mode is one whose pairs chance would not bring together anywhere, and of this part of the
 # bodies.
-_P_CHANCE = 1e-4
+_P_CHANCE = 1e-3
+_RING_SHARE = 1 / 3
 _LEAST_PAIRS = 3
 _CLEAR_PART = 0.15
 # A spot's own mode displaces that of the slide where it holds so many times the pairs.
@@ -203,12 +204,15 @@ def _mode(pairs: Array, max_shift: float, smooth: float) -> _Mode | None:
     found = _refined(pairs, _highest(pairs, max_shift, smooth), smooth)
     if found is None:
         return None
-    near = np.hypot(*(pairs - found.place).T) <= _INNER * smooth
-    chance = max(float(near.sum()) - found.beyond, 1e-3)
+    away = np.hypot(*(pairs - found.place).T)
+    near = float((away <= _INNER * smooth).sum())
+    # Neighbours in clumps fill the ring around the mode too: it is not all chance.
+    reach = (max_shift + _RING[1] * smooth) / (_INNER * smooth)
+    even = float((away > _RING[1] * smooth).sum()) / max(reach**2 - _RING[1] ** 2 / _INNER**2, 1.0)
+    chance = max(even, _RING_SHARE * (near - found.beyond), 1e-3)
     # As many places as fit into the search area.
     places = (1 + max_shift / (_INNER * smooth)) ** 2
-    clear = poisson.sf(near.sum() - 1, chance) * places < _P_CHANCE
-    return found if clear and found.beyond > _LEAST_PAIRS - 1 else None
+    return found if poisson.sf(near - 1, chance) * places < _P_CHANCE else None
 
 
 def _refined(pairs: Array, start: Array, smooth: float) -> _Mode | None:
@@ -220,7 +224,10 @@ def _refined(pairs: Array, start: Array, smooth: float) -> _Mode | None:
     beyond = _beyond(pairs, place, smooth)
     if beyond <= _LEAST_PAIRS - 1:
         return None
-    return _Mode(place, beyond, float((near**2).sum(axis=1).mean() / 2 / beyond) + 1e-6)
+    scatter = float((near**2).sum(axis=1).mean() / 2) + 1e-6
+    # A mode of a density varies more than a mean, the more the less it was smoothed.
+    wide = scatter / smooth**2
+    return _Mode(place, beyond, scatter * (1 + wide) ** 4 / (1 + 2 * wide) ** 2 / beyond)
 
 
 def _beyond(pairs: Array, place: Array, smooth: float) -> float:

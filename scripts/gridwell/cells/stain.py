@@ -17,8 +17,12 @@ from gridwell.segment.light import correct_light
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# Unsmoothed: the mean over the nucleus does the smoothing.
+# Unsmoothed: the quantile over the nucleus does the smoothing.
 _LIGHT = SegmentMethod(sigma=0, background=50)
+
+# Quantile of a nucleus' pixels that tells its stain: its own stain lies under all of it, the
+# light of a neighbour falls off across it.
+_LOW = 0.25
 
 
 @dataclass
@@ -83,7 +87,8 @@ def stain_under(
     Returns
     -------
     names, intensity, covered, noise
-        Labels of the nuclei in rising order; mean grey value of each above the background;
+        Labels of the nuclei in rising order; lower quartile of the grey values of each above the
+        background;
         whether most of it lies under the body of another nucleus, and so has its brightness
         from it; standard deviation of the background.
     """
@@ -104,8 +109,15 @@ def stain_under(
     left = np.bincount(index[own], minlength=names.size)
     covered = left < 0.5 * size
     own |= covered[index]
-    left = np.where(covered, size, left)
-    return names, np.bincount(index[own], seen[own], names.size) / left, covered, levels.noise
+    return names, _low(index[own], seen[own], names.size), covered, levels.noise
+
+
+def _low(index: Array, values: Array, groups: int) -> Array:
+    """Quantile of the values of each group; every group has one."""
+    order = np.lexsort((values, index))
+    size = np.bincount(index, minlength=groups)
+    start = np.cumsum(size) - size
+    return values[order][start + (_LOW * (size - 1)).astype(np.int64)]
 
 
 def _moved(image: Array, shift: Array, interpolation: int) -> Array:

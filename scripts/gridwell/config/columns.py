@@ -63,7 +63,7 @@ _CURVE_FLAGS = {
     "layout_off_grid": "the layout names spots that the grid does not have",
     "gradient_corrected": "a gradient over a slide was taken off, for its controls prove it",
     "slides_disagree": "slides differ by more than the scatter of their spots; the intervals of "
-    "EC50 and IC50 are those of the slides as units",
+    "EC50 and IC50 are widened by that",
 }
 _AGENT_FLAGS = {
     "censored": "groups whose EC50 lies outside the doses tested are not in the pooled one",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ class Slide:
                 threads=1,
             )
 
-    def fuse(self, roles: tuple[str, ...] = CHANNELS) -> None:
+    def fuse(self, roles: tuple[str, ...] = CHANNELS, **options: Any) -> None:
         fuse_slide(
             self.folder / "spots.zarr",
             {role: self.path("parquet")[role] for role in roles},
@@ -54,7 +55,9 @@ class Slide:
             cells_out=self.folder / "cells.parquet",
             spots_out=self.folder / "spots.csv",
             shifts_out=self.folder / "shifts.json",
-            options=FuseOptions(),
+            controls=options.pop("controls", None),
+            threads=options.pop("threads", 1),
+            options=FuseOptions(**options),
         )
 
     @property
@@ -292,6 +295,98 @@ def test_the_interval_covers_the_true_share() -> None:
         bias = (calls.mean() - live.mean()) * n
         low, high = wilson(calls.sum(axis=1) - bias, np.full(4000, n), uncertain)
         assert ((low <= expected) & (expected <= high)).mean() > 0.93
+
+
+@pytest.mark.parametrize("method", ["knn", "overlap"])
+def test_the_other_methods_take_matches_at_their_word(tmp_path: Path, method: str) -> None:
+    scene = Scene(rows=2, cols=3)
+    slide = make(tmp_path, scene)
+    best = slide.accuracy()
+    slide.fuse(method=method)
+    assert 0.85 < slide.accuracy() <= best
+    cells = slide.cells
+    assert set(cells["p_live"].dropna()) <= {0.0, 1.0}
+    assert not cells["ambiguous"].any()
+    nuclei = cells[cells["nuclei_label"].notna()]
+    held = nuclei["live_label"].notna() | nuclei["live_shared"].notna()
+    assert (held == (nuclei["p_live"] == 1)).all()
+    assert not cells[["spot", "live_label"]].dropna().duplicated().any()
+    assert {fact["calibration"] for fact in slide.shifts.values()} == {"match"}
+
+
+def test_matching_alone_does_not_undo_a_shift(tmp_path: Path) -> None:
+    slide = make(tmp_path, Scene(rows=2, cols=3, shift_live=(8, -5)))
+    assert slide.accuracy() > 0.98
+    for method in ("knn", "overlap"):
+        slide.fuse(method=method)
+        assert slide.accuracy() < 0.8
+
+
+def test_bodies_that_hold_several_nuclei_are_shared(tmp_path: Path) -> None:
+    """Labels of touching live bodies are joined by hand."""
+    slide = Slide(tmp_path, draw(Scene(rows=1, cols=3, clumps=0.6), tmp_path / "spots.zarr"))
+    slide.segment()
+    path = slide.path("zarr")["live"]
+    group = zarr.open_group(path, mode="r+")
+    joined = pd.read_parquet(slide.path("parquet")["live"])
+    lost = []
+    for at, spot in enumerate(group.attrs["gridwell"]["spots"]):
+        labels = np.asarray(group["labels"][at])
+        own = joined[joined["spot"] == spot]
+        places = own[["x", "y"]].to_numpy()
+        used: set[int] = set()
+        for i, j in sorted(cKDTree(places).query_pairs(14)):
+            if {i, j} & used:
+                continue
+            used |= {i, j}
+            keep, gone = own.index[i], own.index[j]
+            labels[labels == own["label"][gone]] = own["label"][keep]
+            area = own["area"][[keep, gone]].to_numpy()
+            weight = area / area.sum()
+            joined.loc[keep, ["x", "y"]] = weight @ places[[i, j]]
+            joined.loc[keep, "area"] = area.sum()
+            lost.append(gone)
+        group["labels"][at] = labels
+    assert len(lost) > 15
+    joined.drop(index=lost).to_parquet(slide.path("parquet")["live"], index=False)
+    slide.fuse()
+    assert slide.accuracy() > 0.97
+    cells = slide.cells
+    shared = cells[cells["live_shared"].notna()]
+    assert len(shared) > 0.6 * len(lost)
+    assert shared["state"].isin(["live", "dying"]).all()
+    owners = cells.dropna(subset=["live_label"]).set_index(["spot", "live_label"])
+    assert all(
+        (spot, label) in owners.index for spot, label in shared[["spot", "live_shared"]].to_numpy()
+    )
+    assert (slide.spots["n_merged"] > 0).all()
+    assert slide.spots["flags"].str.contains("merged_bodies").all()
+
+
+def test_controls_anchor_the_calibration(slide: Slide, tmp_path: Path) -> None:
+    """All cells of the third row live, those of the first are dead: they are its controls."""
+    scene = Scene(rows=2, cols=3, cells=60, shares=(1, 0, 0, 0))
+    other = Slide(tmp_path, draw(scene, tmp_path / "spots.zarr"))
+    dead = draw(
+        Scene(rows=2, cols=3, cells=60, shares=(0, 0, 1, 0), seed=4), tmp_path / "dead.zarr"
+    )
+    for channel in CHANNELS:
+        source = zarr.open_group(tmp_path / "dead.zarr", mode="r")[channel]
+        zarr.open_group(tmp_path / "spots.zarr", mode="r+")[channel][:1] = source[:1]
+    other.truth = pd.concat([dead[dead["spot"] == "A1"], other.truth[other.truth["spot"] != "A1"]])
+    other.segment()
+    other.fuse(controls={"A1": "pos_ctrl", "B3": "neg_ctrl"})
+    assert {fact["calibration"] for fact in other.shifts.values()} == {"controls+match"}
+    assert other.accuracy() > 0.98
+    other.fuse(controls={"B1": "pos_ctrl", "B3": "neg_ctrl"})  # they are alike: no anchors
+    assert {fact["calibration"] for fact in other.shifts.values()} <= {"intensity+match", "match"}
+    assert other.accuracy() > 0.98
+
+
+def test_threads_do_not_change_a_byte(slide: Slide) -> None:
+    before = [(slide.folder / name).read_bytes() for name in ("cells.parquet", "spots.csv")]
+    slide.fuse(threads=3)
+    assert before == [(slide.folder / name).read_bytes() for name in ("cells.parquet", "spots.csv")]
 
 
 SCENARIOS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gridwell.cells.shift import estimate_shift, refine_spot
+from gridwell.cells.shift import estimate_shift
 
 
 def spots(
@@ -71,11 +71,52 @@ def test_a_rare_stain_registers() -> None:
     assert np.hypot(found.dx - 2, found.dy - 3) < 0.5
 
 
-def test_a_spot_moves_only_where_it_clearly_does() -> None:
-    nuclei, rng = spots(5)
+def centres(count: int) -> np.ndarray:
+    """Centres of spots in rows of six."""
+    at = np.arange(count)
+    return 500.0 * np.column_stack([at % 6, at // 6])
+
+
+def test_spots_that_stand_still_share_one_shift() -> None:
+    nuclei, rng = spots(5, cells=30)
     seen = bodies(nuclei, rng, (2, 1))
-    shift = estimate_shift(nuclei, seen, 12.0)
-    assert np.allclose(refine_spot(nuclei[0], seen[0], shift, 4.0), (shift.dx, shift.dy))
-    moved = seen[1] + (1.5, -1.0)
-    assert np.allclose(refine_spot(nuclei[1], moved, shift, 4.0), (3.5, 0.0), atol=0.3)
-    assert np.allclose(refine_spot(nuclei[1][:5], moved[:5], shift, 4.0), (shift.dx, shift.dy))
+    found = estimate_shift(nuclei, seen, 12.0, centres=centres(12))
+    assert np.hypot(*(found.spots - (2, 1)).T).max() < 0.25
+    assert found.wander < 0.3
+
+
+@pytest.mark.parametrize("wander", [1.0, 4.0])
+def test_each_spot_may_have_a_shift_of_its_own(wander: float) -> None:
+    nuclei, rng = spots(6)
+    true = rng.normal((2, 1), wander, (12, 2))
+    seen = [bodies([one], rng, tuple(by))[0] for one, by in zip(nuclei, true, strict=True)]
+    found = estimate_shift(nuclei, seen, 14.0, centres=centres(12))
+    assert found.registered
+    assert np.hypot(*(found.spots - true).T).max() < 0.4
+    assert wander / 2 < found.wander < 2 * wander
+
+
+def test_a_shift_that_grows_over_the_slide_is_followed_by_spots_of_few_cells() -> None:
+    nuclei, rng = spots(7, count=48, cells=14)
+    places = centres(48)
+    true = (1, -1) + 0.001 * places
+    seen = [bodies([one], rng, tuple(by))[0] for one, by in zip(nuclei, true, strict=True)]
+    found = estimate_shift(nuclei, seen, 12.0, centres=places)
+    assert np.quantile(np.hypot(*(found.spots - true).T), 0.95) < 0.4
+
+
+def test_the_order_of_objects_does_not_matter() -> None:
+    nuclei, rng = spots(8)
+    seen = bodies(nuclei, rng, (1, 2))
+    found = estimate_shift(nuclei, seen, 12.0, centres=centres(12))
+    turned = [rng.permutation(one) for one in nuclei], [rng.permutation(one) for one in seen]
+    again = estimate_shift(*turned, 12.0, centres=centres(12))
+    assert np.allclose(found.spots, again.spots, atol=1e-3)
+
+
+def test_large_nuclei_scatter_more() -> None:
+    nuclei, rng = spots(9)
+    seen = bodies(nuclei, rng, (4, -6), jitter=1.8)
+    found = estimate_shift(nuclei, seen, 12.0, radius=8.0)
+    assert found.quality > 0.75 > estimate_shift(nuclei, seen, 12.0).quality
+    assert np.hypot(found.dx - 4, found.dy + 6) < 0.3
