@@ -101,8 +101,8 @@ def screen_methods(config: Config | None) -> list[str]:
     )
     said.append(
         "Slides of a group share a curve; where they differ by more than the scatter of their "
-        "spots (F-test, p < 0.01), the interval of the EC50 is that of the slides as random "
-        "effects (Paule and Mandel 1982; Hartung and Knapp 2001), and so are EC50s over groups. "
+        "spots, the intervals of EC50 and IC50 are widened by that. EC50s are pooled over groups "
+        "as random effects (Paule and Mandel 1982; Hartung and Knapp 2001). "
         "Selective drug sensitivity scores are differences from the median of the other groups "
         "(Yadav et al. 2014). Combinations are compared with Bliss independence and the highest "
         "single agent. Growth rates are those of Hafner et al. (2016)."

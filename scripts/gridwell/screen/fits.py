@@ -17,9 +17,10 @@ from gridwell.config.columns import column_names
 from gridwell.config.models import ScreenOptions
 from gridwell.screen.curves import MIN_LEVELS, MIN_POINTS, Curve, fit_counts, fit_curve
 from gridwell.screen.described import curve_flags, describe
+from gridwell.screen.models import Floats
 from gridwell.screen.normalise import Normalise
-from gridwell.screen.pooling import pool_ec50
 from gridwell.screen.slide import SlideResult, joined
+from gridwell.screen.spatial import PERMUTATIONS, shuffled_within
 
 POINTS = 101  # of a drawn curve
 FEW_CURVES = 32  # are fitted sooner than processes start
@@ -153,9 +154,10 @@ def _curve(task: _Task, options: ScreenOptions) -> tuple[dict[str, Any], pd.Data
     curve = fit_points(points, kind, normalise, options.interval)
     row |= describe(curve, normalise)
     flags += curve_flags(curve)
-    if p_slides(points, curve, kind) < P_DISAGREE:
-        flags.append("slides_disagree")
-        row |= _widened(row, task, options)
+    effect = slide_effect(points, curve, kind)
+    flags += ["slides_disagree"] if effect.p < P_DISAGREE else []
+    if effect.widen > 1:
+        row |= _widened(row, curve, effect.widen)
     dose = np.geomspace(curve.low_dose, curve.high_dose, POINTS)
     low, high = curve.band(dose, options.interval)
     drawn = pd.DataFrame({"dose": dose, "fit": curve.predict(dose), "low": low, "high": high})
@@ -226,11 +228,34 @@ def _weighed(points: pd.DataFrame, kind: str) -> bool:
     return kind == "other" and bool(points["n"].notna().all())
 
 
-def p_slides(points: pd.DataFrame, curve: Curve, kind: str) -> float:
-    """Chance that slides which tell the same differ as much as these do.
+@dataclass(frozen=True)
+class SlideEffect:
+    """How much slides differ that share a curve.
 
-    Every slide may move the parameters of the common curve on its own, to first order (a score
-    test); an F-test asks whether that explains more than the scatter of spots allows.
+    Attributes
+    ----------
+    p
+        Chance that slides which tell the same differ so much.
+    widen
+        Factor of the half-widths of the intervals of EC50 and IC50 on the log scale, 1 or more.
+    """
+
+    p: float = 1.0
+    widen: float = 1.0
+
+
+def slide_effect(points: pd.DataFrame, curve: Curve, kind: str) -> SlideEffect:
+    """Compare the slides of a curve with each other, the slide being the unit.
+
+    Every slide may move the parameters of the common curve on its own, to first order. An
+    F-test asks whether that explains more than the scatter of spots allows; spots that scatter
+    more at some doses than at others fool it, so that what it finds is confirmed by exchanging
+    the slides among the spots of each dose.
+
+    Intervals are widened by the greater of two factors: the root of F, by which the scatter
+    between slides exceeds that of their spots, and what the variance of the slides' log EC50s
+    (DerSimonian and Laird 1986) adds to that of their mean. Both are 1 where slides differ no
+    more than by chance.
 
     Parameters
     ----------
@@ -245,23 +270,58 @@ def p_slides(points: pd.DataFrame, curve: Curve, kind: str) -> float:
 
     slides = sorted(set(points["slide"]))
     if len(slides) < 2:
-        return 1.0
+        return SlideEffect()
     points = points.sort_values(["slide", "dose", "response"])  # sums in a fixed order
     dose, response = points["dose"].to_numpy(float), points["response"].to_numpy(float)
     root = np.sqrt(_precision(points, curve, kind))
     rest = root * (response - curve.predict(dose))
     slopes = root[:, None] * _sensitivity(curve, dose)
-    common, one = _explained(slopes, rest)
-    own = [_explained(slopes[at], rest[at]) for at in (points["slide"] == name for name in slides)]
-    several, many = sum(left for left, _ in own), sum(rank for _, rank in own)
+    common = _basis(slopes)
+    places = [(points["slide"] == name).to_numpy() for name in slides]
+    own = [(at, _basis(slopes[at])) for at in places]
+    one, many = common.shape[1], sum(basis.shape[1] for _, basis in own)
     free = len(points) - many
-    if free < LEAST_FREE or many <= one or several <= 0:
+    if free < LEAST_FREE or many <= one:
+        return SlideEffect()
+
+    def ratio(rests: Floats) -> Floats:
+        shared = ((rests @ common) ** 2).sum(1)
+        apart = sum(((rests[:, at] @ basis) ** 2).sum(1) for at, basis in own)
+        left = np.maximum((rests**2).sum(1) - apart, 1e-300)
+        return np.asarray((apart - shared) / (many - one) / (left / free))
+
+    found = float(ratio(rest[None])[0])
+    p = float(stats.f.sf(found, many - one, free))
+    if p < P_DISAGREE:
+        chance = ratio(shuffled_within(rest, np.array([f"{d:.9e}" for d in dose]), PERMUTATIONS))
+        p = max(p, float((1 + (chance >= found).sum()) / (1 + PERMUTATIONS)))
+    widen = np.sqrt(max(1.0, found))
+    if curve.model != "flat":
+        widen = max(widen, _ec50_apart(slopes, rest, places))
+    return SlideEffect(p, float(widen))
+
+
+def _ec50_apart(slopes: Floats, rest: Floats, places: list[NDArray[np.bool_]]) -> float:
+    """What the slides' own EC50s add to the error of the common one, as a factor of it."""
+    ec50 = _PARAMETERS.index("ec50")
+    steps = []
+    for at in places:
+        inverse = np.linalg.pinv(slopes[at].T @ slopes[at], rcond=1e-12)
+        step = inverse @ slopes[at].T @ rest[at]
+        left = rest[at] - slopes[at] @ step
+        steps.append((step[ec50], inverse[ec50, ec50], left @ left))
+    move, spread, squares = np.array(steps).T
+    if not (spread > 0).all():
         return 1.0
-    ratio = max(common - several, 0.0) / (many - one) / (several / free)
-    return float(stats.f.sf(ratio, many - one, free))
+    scale = squares.sum() / max(len(rest) - slopes.shape[1] * len(places), 1)
+    weight = 1 / (spread * max(scale, 1e-300))
+    mean = (weight * move).sum() / weight.sum()
+    excess = (weight * (move - mean) ** 2).sum() - (len(move) - 1)
+    between = max(0.0, excess / (weight.sum() - (weight**2).sum() / weight.sum()))
+    return float(np.sqrt(1 + between / len(move) * weight.sum()))
 
 
-def _precision(points: pd.DataFrame, curve: Curve, kind: str) -> NDArray[np.float64]:
+def _precision(points: pd.DataFrame, curve: Curve, kind: str) -> Floats:
     """What each spot weighs, up to a common factor, shape (n,)."""
     n = points["n"].to_numpy(float)
     if kind != "fraction":
@@ -276,7 +336,7 @@ def _precision(points: pd.DataFrame, curve: Curve, kind: str) -> NDArray[np.floa
 _PARAMETERS = ("zero", "end", "ec50", "slope", "asymmetry")
 
 
-def _sensitivity(curve: Curve, dose: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sensitivity(curve: Curve, dose: Floats) -> Floats:
     """Change of the curve with each of its parameters, shape (n, parameters)."""
     if curve.model == "flat":
         return np.ones((len(dose), 1))
@@ -291,37 +351,22 @@ def _sensitivity(curve: Curve, dose: NDArray[np.float64]) -> NDArray[np.float64]
     return np.stack(columns, axis=1)
 
 
-def _explained(slopes: NDArray[np.float64], rest: NDArray[np.float64]) -> tuple[float, int]:
-    """Squares that a linear fit leaves, and the parameters that it used."""
+def _basis(slopes: Floats) -> Floats:
+    """Orthonormal directions that `slopes` span, shape (n, rank)."""
     size = np.linalg.norm(slopes, axis=0)
-    fit, _, rank, _ = np.linalg.lstsq(slopes / np.where(size > 0, size, 1), rest, rcond=1e-6)
-    left = rest - (slopes / np.where(size > 0, size, 1)) @ fit
-    return float(left @ left), int(rank)
+    u, strength, _ = np.linalg.svd(slopes / np.where(size > 0, size, 1), full_matrices=False)
+    return np.asarray(u[:, strength > 1e-6 * strength.max()], dtype=float)
 
 
-def _widened(row: Mapping[str, Any], task: _Task, options: ScreenOptions) -> dict[str, float]:
-    """Intervals of EC50 and IC50 with the slide as the unit, where slides disagree.
+def _widened(row: Mapping[str, Any], curve: Curve, factor: float) -> dict[str, float]:
+    """Intervals of EC50 and IC50 with their half-widths times `factor` on the log scale.
 
-    Each slide is fitted on its own, and what they say is pooled as random effects. An interval
-    reaches from the lesser to the greater of the ends of this and of the common curve; it is
-    open where fewer than two slides have such a dose.
+    An end that is open, or leaves the doses tested, is open.
     """
-    own = []
-    for _, part in task.points.groupby("slide", sort=True):
-        doses = part.loc[part["dose"] > 0, "dose"].unique()
-        if len(doses) >= options.min_doses and len(part) >= MIN_POINTS:
-            fit = fit_points(part, task.kind, task.normalise, options.interval)
-            own.append(describe(fit, task.normalise))
-    tested = task.points.loc[task.points["dose"] > 0, "dose"]
     widened = {}
     for name in ("ec50", "ic50"):
-        ends = (f"{name}_low", f"{name}_high")
-        if not np.isfinite(row[name]):
-            continue
-        pooled = pool_ec50(*([fit[n] for fit in own] for n in (name, *ends)), options.interval)
-        # an end that is empty lies beyond the doses tested, and stays there
-        low = pooled.low if pooled.low >= tested.min() else np.nan
-        high = pooled.high if pooled.high <= tested.max() else np.nan
-        widened[ends[0]] = float(np.minimum(low, row[ends[0]]))
-        widened[ends[1]] = float(np.maximum(high, row[ends[1]]))
+        for end in ("low", "high"):
+            moved = float(row[name] * (row[f"{name}_{end}"] / row[name]) ** factor)
+            inside = curve.low_dose <= moved <= curve.high_dose
+            widened[f"{name}_{end}"] = moved if inside else np.nan
     return widened

@@ -8,6 +8,7 @@ controls may correct anything: they alone are known to be alike wherever they li
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -264,13 +265,13 @@ def morans_i(
     weights = sparse.csr_array((np.ones(len(i)), (i, j)), shape=(n, n))
     v = at["v"].to_numpy(float)
     v = v - v.mean()
-    shuffled = _shuffled_within(v, at["k"].to_numpy(), PERMUTATIONS)
+    shuffled = shuffled_within(v, at["k"].to_numpy(), PERMUTATIONS)
     every = np.vstack([v, shuffled])
     index = (every * (weights @ every.T).T).sum(1) * n / len(i) / (v @ v)
     return float(index[0]), float((index >= index[0] - 1e-12).mean())
 
 
-def _shuffled_within(value: Floats, kind: NDArray[np.object_], times: int) -> Floats:
+def shuffled_within(value: Floats, kind: NDArray[Any], times: int) -> Floats:
     """Permutations of `value` that keep every value in its (sorted) kind, shape (times, n)."""
     keys = np.random.default_rng(SEED).random((times, len(value)))
     _, which = np.unique(kind, return_inverse=True)
