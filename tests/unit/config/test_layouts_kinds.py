@@ -631,3 +631,28 @@ def test_what_is_a_plate_map_comes_back(tmp_path_factory, layout):
         expected.append((row.spot, agent, dose, "mM" if named else None, role))
     path = saved(tmp_path_factory.mktemp("map"), lines, "\t")
     assert rows(read_layout(path)) == sorted(expected, key=lambda row: (row[0], str(row[1])))
+
+
+TOKENS = [
+    *["", "1", "2", "3", "A", "B", "x", "DMSO", "0,5", "1e-3", "uM", "nM", "a1", "A01", "#", "-"],
+    *["agent", "concentration (uM)", "role", "well", "spot", "row", "col", "plate", "agent 2"],
+    *["Destination Well", "Transfer Volume", "Sample Name", "Source Concentration (mM)", '"', "="],
+    *["Assay_Plate_Barcode", "Plate_Map_Name", "broad_sample", "10 uM", "x 1 uM + y 2 nM", "neg"],
+    *["# unit: uM", "# volume: 5", "conc1_uM", "drug1", "pert_type", "control_type", "P1", "\x07"],
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=6), max_size=8),
+    st.sampled_from(",;\t"),
+)
+def test_whatever_stands_in_a_file_is_read_or_told(tmp_path_factory, lines, separator):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_text("\n".join(separator.join(line) for line in lines), encoding="utf-8")
+    parsed = parse_layout(path, "any.csv", {"volume": "1 uL"})
+    assert len(parsed.table) == len(parsed.lines)
+    assert parsed.problems or len(parsed.table)
+    if not parsed.problems:
+        write_layout(path, parsed.table)
+        same(read_layout(path) if len(parsed.plates) < 2 else parsed.table, parsed.table)
