@@ -144,8 +144,9 @@ def _shared(stain: Stain, nucleus: Array) -> Any:
 
 def _names(live: Array, dead: Array) -> Array:
     names = np.array([["inactive", "dead"], ["live", "dying"]], dtype=object)
-    states = names[(live > 0.5).astype(int), (dead > 0.5).astype(int)]
-    return np.where(np.isfinite(live) & np.isfinite(dead), states, None)
+    states: Array = names[(live > 0.5).astype(int), (dead > 0.5).astype(int)]
+    states[~(np.isfinite(live) & np.isfinite(dead))] = None
+    return states
 
 
 def _features(tables: list[pd.DataFrame], index: Array, role: str) -> pd.DataFrame:
