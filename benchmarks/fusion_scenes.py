@@ -65,8 +65,17 @@ class Scene:
         Change of both shifts over the slide, and scatter from spot to spot on each axis.
     levels
         Median brightness of an object above the background.
-    bleed, crosstalk
-        Part of the live stain seen in the dead channel, of nuclei in the live one.
+    scatter
+        Standard deviation of the logarithm of the brightness.
+    uneven
+        The same between spots: one takes up more stain than another, in each channel anew.
+    bleed, crosstalk, residue
+        Part of the live stain seen in the dead channel, of nuclei in the live one, and of the
+        live stain that dead cells keep.
+    glow
+        Light of the medium in the live channel of every third spot, as of a drug.
+    blur, photons
+        Of the lens, Gaussian sigma; photons per grey value.
     ceiling
         Largest grey value of the camera.
     blurred
@@ -103,8 +112,11 @@ class Scene:
     wander: float = 0.0
     levels: Three = (900.0, 1100.0, 800.0)
     scatter: Three = (0.25, 0.4, 0.35)
+    uneven: float = 0.0
     bleed: float = 0.03
     crosstalk: float = 0.005
+    residue: float = 0.02
+    glow: float = 0.0
     blur: float = 0.9
     photons: float = 0.5
     ceiling: int = 65535
@@ -259,11 +271,12 @@ class _Spot:
         basis = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         moves = {"nuclei": np.zeros(2), "live": shifts[0] @ basis, "dead": shifts[1] @ basis}
         blur = 3.5 * scene.blur if blurred else scene.blur
+        gain = {role: np.float32(rng.lognormal(0, scene.uneven)) for role in ROLES}
         paints, labels, names, false = {}, {}, {}, {}
         for at, role in enumerate(ROLES):
             true = shown[role][seen[role]].moved(moves[role])
             junk = _junk(rng, scene, size, at, len(true.xy)).moved(moves[role])
-            paints[role] = _paint(size, true + junk)
+            paints[role] = gain[role] * _paint(size, true + junk)
             own = np.arange(1, len(true.xy) + 1)
             if role == "live" and scene.merged:
                 own = _merge(rng, true, own, scene.merged)
@@ -280,10 +293,17 @@ class _Spot:
                 names[role][seen[role]] = every[: len(own)]
             false[role] = every[len(own) :][every[len(own) :] > 0]
         live = shown["live"][seen["live"]].moved(moves["dead"])
-        paints["dead"] = paints["dead"] + scene.bleed * _paint(size, live)
+        paints["dead"] = paints["dead"] + gain["live"] * scene.bleed * _paint(size, live)
         shine = objects["nuclei"].moved(moves["live"])
-        paints["live"] = paints["live"] + scene.crosstalk * _paint(size, shine)
-        images = {role: _camera(rng, scene, paint, blur) for role, paint in paints.items()}
+        paints["live"] = paints["live"] + gain["nuclei"] * scene.crosstalk * _paint(size, shine)
+        if scene.residue:
+            kept = objects["live"][(state == DEAD)].moved(moves["live"])
+            paints["live"] = paints["live"] + gain["live"] * scene.residue * _paint(size, kept)
+        glow = {"live": scene.glow if rng.random() < 1 / 3 else 0.0} if scene.glow else {}
+        images = {
+            role: _camera(rng, scene, paint, blur, glow.get(role, 0.0))
+            for role, paint in paints.items()
+        }
         return cls(images, labels, state, names, false, goal)
 
 
@@ -441,7 +461,9 @@ def _outline(
     return labels.reshape(size, size)
 
 
-def _camera(rng: np.random.Generator, scene: Scene, paint: Array, blur: float) -> Array:
+def _camera(
+    rng: np.random.Generator, scene: Scene, paint: Array, blur: float, medium: float
+) -> Array:
     """What the camera makes of a channel: lens, uneven light, glow of the rim, noise."""
     size = paint.shape[0]
     soft = cv2.GaussianBlur(paint, (0, 0), blur)
@@ -453,7 +475,7 @@ def _camera(rng: np.random.Generator, scene: Scene, paint: Array, blur: float) -
         far = np.maximum(np.abs(axis[None, :]), np.abs(axis[:, None]))
     rim = scene.side / size
     glow = rng.uniform(10, 60) * np.exp(-(((far - rim) / 0.06) ** 2))
-    haze = rng.uniform(10, 40) * (far < rim)
+    haze = (medium + rng.uniform(10, 40)) * (far < rim)
     base = 180 * (1 + 0.2 * tilt)
     light = base + glow + haze + soft * (1 + 0.1 * tilt)
     seen = rng.poisson(light * scene.photons) / scene.photons + rng.normal(0, 6, light.shape)
