@@ -60,7 +60,8 @@ def growth(table: pd.DataFrame) -> tables.Table | None:
     """Growth rates; None where there are none."""
     if table.empty:
         return None
-    order = sorted(range(len(table)), key=lambda i: _named(table.iloc[i], "agent", "group"))
+    names = list(zip(table["agent"], table["group"], strict=True))
+    order = sorted(range(len(table)), key=lambda i: tuple(map(words.natural, names[i])))
     shown = table.assign(
         unit=[words.unit(u) for u in table["unit"]],
         where=[_gr50(row) for row in table.to_dict("records")],
@@ -193,10 +194,6 @@ def _whole(value: Any) -> str:
 
 def _tenth(value: Any) -> str:
     return words.fixed(value, 1)
-
-
-def _named(row: pd.Series, *names: str) -> tuple[Any, ...]:
-    return tuple(words.natural(str(row[name])) for name in names)
 
 
 def _inside(row: Mapping[Any, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,10 +41,8 @@ def _row(fits: pd.DataFrame, interval: float) -> dict[str, Any]:
     fitted = fits[fits["model"] != ""]
     inside = fits[fits["in_range"] == "yes"]
     outside = fitted["in_range"].isin(["<min", ">max"])
-    pooled = pool_ec50(
-        *(inside[name].astype(float).tolist() for name in ("ec50", "ec50_low", "ec50_high")),
-        interval,
-    )
+    ec50, low, high = (inside[name].astype(float) for name in ("ec50", "ec50_low", "ec50_high"))
+    pooled = pool_ec50(ec50, low, high, interval)
     flags = ["censored"] if len(inside) and outside.any() else []
     flags += ["heterogeneous"] if pooled.i2 > UNEVEN else []
     row: dict[str, Any] = {
@@ -77,10 +74,10 @@ def _spread(fits: pd.DataFrame, name: str) -> dict[str, float]:
     }
 
 
-def _most_selective(fits: pd.DataFrame) -> Mapping[str, Any]:
+def _most_selective(fits: pd.DataFrame) -> dict[str, Any]:
     """The group that the agent hits most beyond the others."""
     known = fits["sdss"].astype(float)
     if known.notna().sum() == 0:
         return {"sdss_max": np.nan, "sdss_group": ""}
-    at = known.idxmax()
-    return {"sdss_max": float(known[at]), "sdss_group": fits.loc[at, "group"]}
+    at = int(known.fillna(-np.inf).to_numpy().argmax())
+    return {"sdss_max": float(known.iloc[at]), "sdss_group": fits["group"].iloc[at]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -50,22 +51,22 @@ def combination_table(spots: pd.DataFrame, interval: float) -> pd.DataFrame:
         if mixed.empty:
             continue
         single = _single(part[~part["combination"]])
-        facts = dict(zip(by, key, strict=True))
-        for parts, own in mixed.groupby("parts", sort=False):
+        facts: dict[str, Any] = dict(zip(by, key, strict=True))
+        for _, own in mixed.groupby("parts", sort=False):
+            agents, doses, parts = (own[name].iloc[0] for name in ("agent", "doses", "parts"))
             alone = [single.get(pair) for pair in parts]
-            agents, doses = own["agent"].iloc[0], own["doses"].iloc[0]
+            value = own["normalised"].to_numpy(float)
             rows.append(
                 facts
                 | {"agents": agents, "doses": doses, "n_spots": len(own)}
                 | {"n_slides": own["slide"].nunique()}
-                | _compared(own["normalised"].to_numpy(float), alone, facts["normalise"], interval)
+                | _compared(value, alone, facts["normalise"], interval)
             )
-    table = pd.DataFrame(rows, columns=column_names(TABLE))
-    order = sorted(range(len(table)), key=lambda i: _order(table.iloc[i]))
-    return table.iloc[order].reset_index(drop=True)
+    rows.sort(key=_order)
+    return pd.DataFrame(rows, columns=column_names(TABLE))
 
 
-def _order(row: pd.Series) -> tuple[Any, ...]:
+def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     doses = tuple(float(dose.split()[0]) for dose in str(row["doses"]).split(" + "))
     time = -1.0 if pd.isna(row["time_h"]) else float(row["time_h"])
     return (row["group"], row["assay"], row["metric"], time, row["agents"], doses)

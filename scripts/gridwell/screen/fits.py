@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -119,14 +119,13 @@ def selective_scores(fits: pd.DataFrame) -> pd.Series:
     NaN where fewer than three groups have a score of the agent.
     """
     by = ["agent", "assay", "metric", "normalise", "time_h"]
-    scores = pd.Series(np.nan, index=fits.index)
+    parts = [pd.Series(dtype=float)]
     for _, part in fits.groupby(by, dropna=False, sort=False):
         known = part["dss"].dropna().astype(float)
-        if len(known) < LEAST_GROUPS:
-            continue
-        for at, own in known.items():
-            scores[at] = own - float(known.drop(at).median())
-    return scores
+        if len(known) >= LEAST_GROUPS:
+            others = [float(known.drop(at).median()) for at in known.index]
+            parts.append(known - others)
+    return pd.concat(parts).reindex(fits.index)
 
 
 def _curve(task: _Task, options: ScreenOptions) -> tuple[dict[str, Any], pd.DataFrame | None]:
@@ -136,7 +135,12 @@ def _curve(task: _Task, options: ScreenOptions) -> tuple[dict[str, Any], pd.Data
     distinct = len({f"{dose:.9e}" for dose in points.loc[dosed, "dose"]})
     flags = list(task.flags)
     unit = points["unit"].dropna().iloc[0] if points["unit"].notna().any() else ""
-    facts = {"group": key.group, "agent": key.agent, "assay": key.assay, "metric": key.metric}
+    facts: dict[str, Any] = {
+        "group": key.group,
+        "agent": key.agent,
+        "assay": key.assay,
+        "metric": key.metric,
+    }
     facts |= {"time_h": np.nan if key.time_h is None else key.time_h, "unit": unit}
     row: dict[str, Any] = facts | {
         "model": "",
@@ -346,9 +350,14 @@ def _sensitivity(curve: Curve, dose: Floats) -> Floats:
         if not np.isfinite(value):
             continue
         step = 1e-4 * (abs(value) if name not in ("zero", "end") else curve.top - curve.bottom)
-        up, down = (replace(curve, **{name: value + way * step}) for way in (1, -1))
+        up, down = (_moved(curve, name, value + way * step) for way in (1, -1))
         columns.append((up.predict(dose) - down.predict(dose)) / (2 * step))
     return np.stack(columns, axis=1)
+
+
+def _moved(curve: Curve, name: str, value: float) -> Curve:
+    changed: dict[str, Any] = {name: value}
+    return replace(curve, **changed)
 
 
 def _basis(slopes: Floats) -> Floats:

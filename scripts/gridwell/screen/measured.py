@@ -130,7 +130,7 @@ def _aggregate(
     names = spots["spot"]
     n = groups.count().reindex(names).fillna(0).astype(float).set_axis(spots.index)
     if metric.aggregate == "share":
-        assert metric.comparison  # the grammar's
+        assert metric.comparison and metric.threshold is not None  # the grammar's
         above = _COMPARED[metric.comparison](value, metric.threshold).astype(float)
         share = above.where(value.notna()).groupby(table["spot"]).mean()
         return Measured(str(metric), share.reindex(names).set_axis(spots.index), n, "fraction")

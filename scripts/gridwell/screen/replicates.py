@@ -114,7 +114,8 @@ def _pairs(spots: pd.DataFrame, percent: bool) -> list[dict[str, Any]]:
         both = np.isfinite(tables[0][:, [a, b]]).all(1)
         if both.any():
             names = {"slide_a": slides[a], "slide_b": slides[b]}
-            rows.append(names | _pair(*(part[both][:, [a, b]] for part in tables), scale))
+            mean_of, var_of, size_of = (part[both][:, [a, b]] for part in tables)
+            rows.append(names | _pair(mean_of, var_of, size_of, scale))
     return rows
 
 
