@@ -141,6 +141,7 @@ def checked(source: Source, name: str) -> ParsedLayout:
             kept.append(entry)
     _settle_vehicles(rows)
     rows, kept = _without_vehicles(rows, kept, source)
+    problems += _samples_of_vehicle(rows, kept, name)
     problems = _once(problems, source)
     problems += _contradictions(rows, kept, name)
     problems.sort(key=lambda problem: problem.row or 0)
@@ -172,16 +173,14 @@ def _with_doses(source: Source) -> list[Entry]:
 def _settle_vehicles(rows: Iterable[dict[str, Any]]) -> None:
     """A vehicle with one share all over, and without a role, is the control's, no series."""
     shares: dict[str, set[float]] = {}
-    named = [
-        row
-        for row in rows
-        if row["unit"] == "%" and not row["role_given"] and is_vehicle(row["agent"] or "")
-    ]
+    named = [row for row in rows if row["unit"] == "%" and is_vehicle(row["agent"] or "")]
     for row in named:
         shares.setdefault(row["agent"], set()).add(row["concentration"])
     for row in named:
         if len(shares[row["agent"]]) == 1:
-            row["role"], row["vehicle"] = SpotRole.NEG_CTRL.value, True
+            row["vehicle"] = True
+            if not row["role_given"]:
+                row["role"] = SpotRole.NEG_CTRL.value
 
 
 def _once(problems: Iterable[Problem], source: Source) -> list[Problem]:
@@ -305,12 +304,10 @@ def _settle_agent(cells: dict[str, str]) -> bool:
     role, keep = role_of_agent(cells["agent"])
     if role is None:
         return False
-    if cells.get("role", role.value) not in (role.value, SpotRole.SAMPLE.value):
-        return False
-    if not keep:
+    if not keep and cells.get("role", role.value) in (role.value, SpotRole.SAMPLE.value):
         del cells["agent"]
     cells.setdefault("role", role.value)
-    return role is SpotRole.NEG_CTRL and cells["role"] == role.value
+    return role is SpotRole.NEG_CTRL
 
 
 def _without_vehicles(
@@ -321,7 +318,7 @@ def _without_vehicles(
     kept = [
         (row, entry)
         for row, entry in zip(rows, entries, strict=True)
-        if not (row["vehicle"] and not row["role_given"] and (row["plate"], row["spot"]) in treated)
+        if not (row["vehicle"] and (row["plate"], row["spot"]) in treated)
     ]
     if len(kept) < len(rows):
         left_out = number_of(len(rows) - len(kept), "row")
@@ -331,6 +328,21 @@ def _without_vehicles(
         names = ", ".join(sorted(str(agent or "no agent") for agent in vehicles))
         source.assumed.append(f"spots with {names} alone are negative controls")
     return [row for row, _ in kept], [entry for _, entry in kept]
+
+
+def _samples_of_vehicle(
+    rows: Iterable[dict[str, Any]], entries: Iterable[Entry], name: str
+) -> list[Problem]:
+    """A spot with a vehicle alone, and without a dose of it, is no sample."""
+    problems = []
+    for row, entry in zip(rows, entries, strict=True):
+        empty = row["agent"] and row["concentration"] is None
+        if row["vehicle"] and empty and row["role"] == SpotRole.SAMPLE.value:
+            line, title = entry.where.get("role", (entry.line, "role"))
+            reason = f"is sample although the spot holds {row['agent']} alone, without a dose"
+            remedy = "Write neg_ctrl, or the dose."
+            problems.append(Problem(name, reason, remedy, line, title, row["role"]))
+    return problems
 
 
 def _negative(problem: Problem) -> Problem:

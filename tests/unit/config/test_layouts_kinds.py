@@ -374,6 +374,18 @@ def test_one_block_with_agent_and_dose_in_each_cell(file):
     ]
 
 
+@pytest.mark.parametrize("filling", ["DMSO,,", "DMSO,0.5,%", "vehicle,0,uM", "none,,"])
+@pytest.mark.parametrize("role", ["", "sample", "pos_ctrl"])
+def test_what_fills_up_a_spot_is_no_agent(file, filling, role):
+    text = f"spot,agent,concentration,unit,role\nA1,x,1,uM,{role}\nA1,{filling},{role}\n"
+    assert rows(read_layout(file(text))) == [("A1", "x", 1.0, "uM", role or "sample")]
+
+
+def test_a_vehicle_alone_is_no_sample(file):
+    text = "spot,agent,role\nA1,DMSO,sample\nA2,DMSO,neg_ctrl\nA3,DMSO,excluded\n"
+    assert [(row, column) for row, column, _ in problems(file(text))] == [(2, "role")]
+
+
 def test_a_vehicle_with_one_share_is_a_control_and_with_several_a_series(file):
     text = "spot,agent,concentration,unit\nA1,DMSO,0.5,%\nA2,x,1,uM\nA2,DMSO,0.5,%\n"
     assert rows(read_layout(file(text))) == [
