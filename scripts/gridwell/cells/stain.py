@@ -22,7 +22,7 @@ _LIGHT = SegmentMethod(sigma=0, background=50)
 
 # Quantile of a nucleus' pixels that tells its stain: its own stain lies under all of it, the
 # light of a neighbour falls off across it.
-_LOW = 0.25
+_LOW = 1 / 3
 
 
 @dataclass
@@ -87,7 +87,7 @@ def stain_under(
     Returns
     -------
     names, intensity, covered, noise
-        Labels of the nuclei in rising order; lower quartile of the grey values of each above the
+        Labels of the nuclei in rising order; lower third of the grey values of each above the
         background;
         whether most of it lies under the body of another nucleus, and so has its brightness
         from it; standard deviation of the background.

@@ -169,7 +169,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "live_shared": "Label of a live body that holds several nuclei and has another one as its "
         "own; empty where there is none.",
         "dead_shared": "The same of a dead body.",
-        "intensity_live": "Live stain under the nucleus above the background: lower quartile of its "
+        "intensity_live": "Live stain under the nucleus above the background: lower third of its "
         "pixels outside the bodies of others, in grey values.",
         "intensity_dead": "The same of the dead stain, less what of the live stain shines through "
         "(fuse.method posterior).",
