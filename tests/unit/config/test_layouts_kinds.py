@@ -599,6 +599,33 @@ def test_what_is_drawn_as_the_plate_comes_back(tmp_path_factory, layout, separat
     same(read_layout(path), layout)
 
 
+SPOILED = {"concentration": "1,5", "unit": "uN", "role": "sampel", "value": "acid"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(layouts(most_agents=1), st.sampled_from(sorted(SPOILED)), st.data())
+def test_a_spoiled_cell_is_told_with_its_row_and_well(tmp_path_factory, layout, column, data):
+    filled = layout[layout[column].notna()]
+    if filled.empty:
+        return
+    row = data.draw(st.sampled_from(list(filled.itertuples())))
+    lines: list[list[object]] = []
+    where = 0
+    for attribute in ("agent", "concentration", "unit", "role", "replicate", "value", "sample"):
+        own = layout.set_index("spot")[attribute].astype(object)
+        if attribute == column:
+            own[row.spot] = SPOILED[column]
+            where = len(lines) + 2 + row.row
+        lines.append([attribute, *range(1, COLS + 1)])
+        lines += [
+            [row_letters(at), *(own.get(spot_name(at, col)) for col in range(COLS))]
+            for at in range(ROWS)
+        ]
+    path = saved(tmp_path_factory.mktemp("spoiled"), lines)
+    place = f"column {row.col + 1}, {column} of {row.spot}"
+    assert [(line, title) for line, title, _ in problems(path)] == [(where, place)]
+
+
 @settings(max_examples=60, deadline=None)
 @given(layouts(roles=("sample",)), st.data())
 def test_what_is_dispensed_comes_back(tmp_path_factory, layout, data):
