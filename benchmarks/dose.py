@@ -83,9 +83,8 @@ def main() -> None:
 
 def references(tables: Path) -> None:
     """Print published parameters beside ours."""
-    print(
-        "\n1. published fits\ntable              model  name        published           ours  relative"
-    )
+    print("\n1. published fits")
+    print("table              model  name        published           ours  relative")
     for name, dose, response, group, model, expected in DRC:
         path = tables / f"drc_classic/{name}.csv"
         if not path.exists():

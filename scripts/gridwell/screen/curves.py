@@ -696,11 +696,13 @@ def _flat(data: Data, least_scale: float) -> Curve:
     )
 
 
-def _p_lack_of_fit(rss: float, data: Data, parameters: int) -> float:
+def _p_lack_of_fit(rss: float, data: Data, parameters: int, least: float = 0.0) -> float:
+    """F-test of what the curve leaves against the replicates, whose variance is `least` or more."""
     between, within = len(data.dose) - parameters, data.n - len(data.dose)
-    if between < 1 or within < 1 or data.scatter <= 0:
+    rounding = 1e-18 * float(np.sum(data.weight * data.mean**2))
+    if between < 1 or within < 1 or data.scatter <= 0 or rss <= rounding:
         return np.nan
-    ratio = max(rss - data.scatter, 0) / between / (data.scatter / within)
+    ratio = max(rss - data.scatter, 0) / between / max(data.scatter / within, least)
     return float(stats.f.sf(ratio, between, within))
 
 
@@ -802,7 +804,7 @@ def _counts_curve(
         p_slope=p_slope,
         p_lack_of_fit=float(stats.chi2.sf(pearson, df))
         if counts.binomial
-        else _p_lack_of_fit(_weighted(data, theta), data, k),
+        else _p_lack_of_fit(_weighted(data, theta), data, k, least=1.0),
         covariance=small_sample * _inverse(information, fit.variant),
         asymmetry=float(np.exp(log_f)),
         rho=fit.rho,
