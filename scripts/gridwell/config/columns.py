@@ -586,7 +586,10 @@ QUALITY: dict[str, str] = {
     "edge_all_p": "The same over all spots, each against the others of its agent and dose.",
     "row_p": "Chance that rows differ so much where nothing is wrong (Kruskal-Wallis), each spot "
     "against the others of its agent and dose.",
-    "col_p": "The same of columns.",
+    "row_range": "From the lowest to the highest median of a row, each spot against the others of "
+    "its agent and dose, in percent of the negative controls.",
+    "col_p": "row_p of columns.",
+    "col_range": "row_range of columns.",
     "morans_i": "Moran's I: above 0 where neighbouring spots deviate alike from the others of "
     "their agent and dose.",
     "morans_p": "Chance of so great a Moran's I, by exchanging spots of the same agent and dose.",

@@ -47,6 +47,9 @@ _SYNONYMS = {
     "patient": "group",
     "cell_line": "group",
     "batch": "group",
+    "time": "time_h",
+    "hours": "time_h",
+    "timepoint": "time_h",
 }
 
 

@@ -132,8 +132,9 @@ def _pair(mean: Floats, var: Floats, size: Floats, scale: float) -> dict[str, An
     if n < LEAST_SHARED:
         return result | {"flags": "few_doses"}
     if np.ptp(x) > 0 and np.ptp(y) > 0:
-        result["pearson"] = float(stats.pearsonr(x, y).statistic)
-        result["spearman"] = float(stats.spearmanr(x, y).statistic)
+        # not pearsonr and spearmanr, whose p-values cost ten times as much
+        result["pearson"] = float(np.corrcoef(x, y)[0, 1])
+        result["spearman"] = float(np.corrcoef(stats.rankdata(x), stats.rankdata(y))[0, 1])
         result["concordance"] = concordance(x, y)
     several = size > 1
     df = float((size[several] - 1).sum())

@@ -103,6 +103,7 @@ def screen_study(
         _tell(results[name])
     if results and not any_own and metric.column != "auto":
         raise InputError(_no_metric(options.metric, spots))
+    _tell_of_times(results)
     tables = screen_tables(results, options, threads)
     for name, table in tables.items():
         write_csv(out_dir / f"{name}.csv", table)
@@ -144,6 +145,19 @@ def _tell(result: SlideResult) -> None:
     said = off_grid_in_words(spots.get("not_on_grid", []), spots.get("not_in_layout", []))
     if said:
         _log.warning("%s: %s", result.slide.slide, said)
+
+
+def _tell_of_times(results: Mapping[str, SlideResult]) -> None:
+    """Warn of groups that were imaged before treatment alone: they have no curves."""
+    groups: dict[str, list[bool]] = {}
+    for result in results.values():
+        groups.setdefault(result.slide.group or "", []).append(result.time_zero)
+    for group in sorted(name for name, zero in groups.items() if all(zero)):
+        _log.warning(
+            "group %s: all slides have time_h 0, before treatment, so that there are no curves; "
+            "leave time_h empty where there is but one time",
+            group or "(none)",
+        )
 
 
 def _stand_in(

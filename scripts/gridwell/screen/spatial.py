@@ -193,7 +193,9 @@ def position_statistics(spots: pd.DataFrame, rows: int, cols: int) -> dict[str, 
     dict
         ``edge_p`` (negative controls of the rim against the inner ones) and ``edge_all_p``
         (all spots, against their conditions): Mann-Whitney. ``row_p``, ``col_p``:
-        Kruskal-Wallis of the spots against their conditions. ``morans_i``, ``morans_p``:
+        Kruskal-Wallis of the spots against their conditions, and ``row_range``, ``col_range``:
+        from the lowest to the highest median of a row or column, in percent of the median of
+        the negative controls. ``morans_i``, ``morans_p``:
         whether neighbours deviate alike, by permuting within conditions, one-sided.
     """
     from scipy import stats
@@ -215,12 +217,20 @@ def position_statistics(spots: pd.DataFrame, rows: int, cols: int) -> dict[str, 
             return np.nan
         return float(stats.kruskal(*parts).pvalue)
 
+    level = abs(float(spots.loc[negative, "measured"].median()))
+
+    def reach(by: pd.Series) -> float:
+        profile = rest.dropna().groupby(by).median()
+        return 100 * float(profile.max() - profile.min()) / level if level > 0 else np.nan
+
     index, p = morans_i(rest, spots["row0"], spots["col0"], condition_key(spots))
     return {
         "edge_p": rim(spots["measured"].astype(float), negative),
         "edge_all_p": rim(rest, rest.notna()),
         "row_p": lines(spots["row0"]),
+        "row_range": reach(spots["row0"]),
         "col_p": lines(spots["col0"]),
+        "col_range": reach(spots["col0"]),
         "morans_i": index,
         "morans_p": p,
     }

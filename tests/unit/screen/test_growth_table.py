@@ -108,3 +108,11 @@ def test_time_zero_without_a_layout_counts_all_its_spots(tmp_path: Path) -> None
     screen.slides[0] = screen.slides[0].model_copy(update={"layout": None})
     growth = _numbers(screen.run()["growth"])
     assert growth["time_zero"].to_numpy() == pytest.approx([40] * 2, rel=0.05)
+
+
+def test_a_screen_of_time_zero_alone_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = _screen(tmp_path, (0.0,)).run()
+    assert tables["dose_response"].empty
+    assert "group P1: all slides have time_h 0" in caplog.text
