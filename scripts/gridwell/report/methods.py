@@ -49,13 +49,26 @@ def slide_methods(assay: str, config: Config | None) -> list[str]:
     said.append(_segmentation(config))
     if assay == "viability":
         said.append(
-            "Channels were registered by a shift per slide, and nuclei were matched with live- and "
-            "dead-stained bodies. A nucleus is live (live stain only), dying (both), dead (dead "
+            f"{_matching(config)} A nucleus is live (live stain only), dying (both), dead (dead "
             "stain only) or inactive (neither). Viability is live / all nuclei; viability of "
             "stained cells is live / (live + dying + dead). Intervals are 95 %. A spot without "
             "cells has no viability, not one of 0."
         )
     return said
+
+
+def _matching(config: Config | None) -> str:
+    """How nuclei were matched with stained bodies."""
+    method = config.fuse.method if config else "posterior"
+    if method == "knn":
+        return "Nuclei were matched with the nearest live- and dead-stained body within a gate."
+    if method == "overlap":
+        return "Nuclei were matched with the live- and dead-stained body that covers most of them."
+    return (
+        "Channels were registered by a shift for each spot, smoothed over the slide. Nuclei were "
+        "matched one to one with live- and dead-stained bodies; the match and the stain's "
+        "intensity under the nucleus together gave the probability of each state."
+    )
 
 
 def _segmentation(config: Config | None) -> str:

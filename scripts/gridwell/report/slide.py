@@ -313,6 +313,16 @@ def _objects(instances: Mapping[str, Path]) -> list[dict[str, str]]:
     return rows
 
 
+# What the states of cells rest on, by `calibration` in shifts.json.
+_BASES = {
+    "intensity+match": "intensity and match",
+    "controls+match": "intensity of the controls, and match",
+    "intensity": "intensity",
+    "controls": "intensity of the controls",
+    "match": "match (one class of cells only)",
+}
+
+
 def _shifts(shifts: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
@@ -320,6 +330,9 @@ def _shifts(shifts: Mapping[str, Any]) -> list[dict[str, str]]:
             "dx": words.fixed(shift.get("dx")),
             "dy": words.fixed(shift.get("dy")),
             "quality": words.fixed(shift.get("quality")),
+            "wander": words.fixed(shift.get("wander")),
+            "basis": _BASES.get(str(shift.get("calibration")), "nothing"),
+            "bleed": words.percent(shift["bleed"], 1) if shift.get("bleed") else "",
         }
         for role, shift in shifts.items()
         if isinstance(shift, Mapping)
