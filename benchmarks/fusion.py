@@ -1,6 +1,7 @@
 """Fusion measured: states, viability, intervals and shifts on simulated slides of known truth.
 
     python benchmarks/fusion.py [--quick] [--only NAME ...] [--seed N] [--out scores.csv]
+    python benchmarks/fusion.py --pixels [--seed N]
 
 Every case is simulated by benchmarks/fusion_scenes.py, with labels of a good but imperfect
 segmentation, and fused by each method. Rows `published` (the nearest body within 1.25 of its
@@ -40,6 +41,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
+from fusion_pixels import pixels  # noqa: E402
 from fusion_scenes import ROLES, STATES, Scene, Truth, simulate  # noqa: E402
 from gridwell.cells.fuse import fuse_slide  # noqa: E402
 from gridwell.config.models import FuseOptions  # noqa: E402
@@ -137,7 +139,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="cases whose name begins so")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other slides")
     parser.add_argument("--out", type=Path, help="CSV file for the scores")
+    parser.add_argument("--pixels", action="store_true", help="only from pixels to EC50 (minutes)")
     options = parser.parse_args()
+    if options.pixels:
+        pixels(options.seed)
+        return
     names = QUICK if options.quick else list(CASES)
     if options.only:
         names = [name for name in CASES if name.startswith(tuple(options.only))]
