@@ -212,7 +212,8 @@ def _cards(screen: Screen) -> list[dict[str, str]]:
     usable = spots["normalised"].notna()
     flagged = int((spots["flags"] != "").sum())
     inside = int((screen.fits["in_range"] == "yes").sum())
-    agents = spots.loc[spots["role"] == "sample", "agent"]
+    combined = spots["flags"].str.contains(r"\bcombination\b", regex=True)
+    agents = spots.loc[(spots["role"] == "sample") & ~combined, "agent"]
     return [
         {
             "value": str(len(screen.slides)),
@@ -667,6 +668,8 @@ def _quality(screen: Screen) -> dict[str, Any]:
     slides = list(dict.fromkeys(table["slide"]))
     main = [name for name in _MAIN_QUALITY if name in names]
     dosed = set(_samples(screen)["slide"])
+    spots = screen.spots
+    before = set(spots.loc[spots["time_h"] == 0, "slide"]) if "time_h" in spots else set()
     rows = []
     for slide in slides:
         cells = []
@@ -674,7 +677,8 @@ def _quality(screen: Screen) -> dict[str, Any]:
             value = values.get((slide, name))
             tone, reading = words.quality_reading(name, value)
             if slide not in dosed and name != "grid_confidence":
-                tone, reading = "plain", "no doses on this slide"
+                why = "before treatment" if slide in before else "no doses on this slide"
+                tone, reading = "plain", why
             cells.append(
                 {"value": words.quality_value(name, value), "tone": tone, "reading": reading}
             )

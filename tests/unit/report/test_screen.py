@@ -195,6 +195,11 @@ def test_growth_and_combinations_are_shown(whole: Page) -> None:
     assert "Expected (Bliss)" in whole.text
 
 
+def test_a_combination_is_no_agent(whole: Page) -> None:
+    cards = whole.source[whole.source.index("<dt>agents</dt>") :]
+    assert cards.startswith('<dt>agents</dt><dd class="big">2</dd>')
+
+
 def test_spots_before_treatment_are_no_points_of_a_curve(whole: Page) -> None:
     points = [
         rows for rows in whole.embedded()["datasets"].values() if rows and "written" in rows[0]
@@ -202,6 +207,7 @@ def test_spots_before_treatment_are_no_points_of_a_curve(whole: Page) -> None:
     slides = {row["slide"] for rows in points for row in rows}
     assert "T72" in slides
     assert "T0" not in slides
+    assert "before treatment" in whole.text
 
 
 def test_times_of_a_group_are_told_apart(tmp_path: Path) -> None:
