@@ -468,6 +468,18 @@ class ScreenOptions(Options):
     interval: Annotated[float, Field(gt=0.5, lt=1)] = Field(
         default=0.95, description="Level of the intervals of fitted parameters."
     )
+    curves: tuple[Literal["flat", "3pl", "4pl", "5pl"], ...] = Field(
+        default=("flat", "4pl"),
+        min_length=1,
+        description="Candidates for a dose-response curve: flat (no effect), 3pl (lower level 0), "
+        "4pl, 5pl (asymmetric). On simulated screens flat and 4pl alone gave the most honest "
+        "intervals (docs/dose-response.md).",
+    )
+    choose: Literal["f_test", "aicc"] = Field(
+        default="f_test",
+        description="How one of several curves is chosen: f_test (a parameter more where p < "
+        "0.05) or aicc. Flat is left only where an F-test says so.",
+    )
 
 
 class ReportOptions(Options):

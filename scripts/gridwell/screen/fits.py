@@ -155,7 +155,8 @@ def _curve(task: _Task, options: ScreenOptions) -> tuple[dict[str, Any], pd.Data
         return row | {"flags": joined(*flags, "few_doses")}, None
     if len(points) < MIN_POINTS:
         return row | {"flags": joined(*flags, "few_spots")}, None
-    curve = fit_points(points, kind, normalise, options.interval)
+    chosen = {"models": options.curves, "choose": options.choose}
+    curve = fit_points(points, kind, normalise, options.interval, **chosen)
     row |= describe(curve, normalise)
     flags += curve_flags(curve)
     effect = slide_effect(points, curve, kind)

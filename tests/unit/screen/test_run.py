@@ -132,6 +132,16 @@ def test_scale_of_ec50_does_not_depend_on_normalisation(screen: Screen) -> None:
     np.testing.assert_allclose(found[2], found[0], rtol=0.02)
 
 
+def test_candidates_of_the_curves_are_options(screen: Screen) -> None:
+    plan = layout()
+    screen.add("s1", viability_spots("s1", plan), plan)
+    fits = screen.run(curves=["5pl"])["dose_response"]
+    assert (fits["model"] == "5pl").all()
+    assert fits["asymmetry"].astype(float).gt(0).all()
+    simple = screen.run("simple", curves=["flat", "3pl", "4pl"], choose="aicc")["dose_response"]
+    assert set(simple["model"]) <= {"3pl", "4pl"}
+
+
 def test_without_a_layout_spots_are_listed_and_nothing_is_fitted(screen: Screen) -> None:
     screen.add("S1", viability_spots("S1", PLAN), None)
     tables = screen.run()
