@@ -92,12 +92,16 @@ def screen_methods(config: Config | None) -> list[str]:
         "none": "Values are as measured, not normalised.",
     }
     level = f"{100 * config.screen.interval:g} %" if config else "95 %"
+    curves = config.screen.curves if config else ("flat", "4pl")
+    by = "AICc" if config and config.screen.choose == "aicc" else "F-test"
+    candidates = f"{', '.join(curves)}; chosen by {by}" if len(curves) > 1 else curves[0]
     said = [f"Spots were joined with their layouts and analysed with gridwell {__version__}."]
     if config:
         said.append(how[config.screen.normalise])
     said.append(
-        "Dose-response curves are four-parameter logistic fits on the logarithm of the dose, per "
-        f"group and agent; intervals are {level}. Dose 0 is a control, not a small dose. An EC50 "
+        f"Dose-response curves are log-logistic, per group and agent ({candidates}): shares of "
+        "cells or objects are fitted by beta-binomial likelihood, other numbers by least squares; "
+        f"intervals are profile-likelihood intervals, {level}. Dose 0 is a control, not a small dose. An EC50 "
         "outside the tested doses is reported as a bound, not as a number. Z′ = 1 − 3 (sd₊ + sd₋) "
         "/ |mean₊ − mean₋| (Zhang et al. 1999); the robust Z′ uses medians and MADs; SSMD = "
         "(mean₋ − mean₊) / √(sd₊² + sd₋²) (Zhang 2007); + and − stand for the positive and the "
