@@ -19,7 +19,7 @@ rule screen:
         "logs/screen/screen.log",
     conda:
         "../envs/cpu.yaml"
-    threads: 2
+    threads: 4
     resources:
         mem_mb=memory(2000),
         runtime=minutes(30),
