@@ -232,7 +232,7 @@ def _two_heaps(value: Array) -> Array:
 
 def _maximise(value: Array, match: Array, cost: Array, share: Array) -> Calibration:
     other = 1 - share
-    (m0, s0), (m1, s1) = _normal(value, other), _normal(value, share)
+    (m0, s0), (m1, s1) = _facing(value, other, 1), _facing(value, share, -1)
     # No class is so narrow that all between both of them must belong to the wider one.
     least = max(0.15 * abs(m1 - m0), 0.1)
     told, yes = np.isfinite(match), match == 1
@@ -279,3 +279,22 @@ def _by_match(fit: Calibration, match: Array, cost: Array) -> Array:
     yes = np.clip(np.log(fit.matched / fit.matched_by_chance) + near, -_MATCH_SUREST, _MATCH_SUREST)
     no = np.log((1 - fit.matched) / (1 - fit.matched_by_chance))
     return np.select([match == 1, match == 0], [yes, no], 0.0)
+
+
+def _facing(value: Array, weight: Array, side: int) -> tuple[float, float]:
+    """Weighted median of a class, and its spread on the side of the other one.
+
+    What lies beyond (debris, or a third heap such as the residue of a stain) speaks for neither
+    class, and must not widen the one that it is in.
+    """
+    centre = _weighted_median(value, weight)
+    facing = side * (value - centre) > 0
+    if weight[facing].sum() < 1:
+        return _normal(value, weight)
+    return centre, _mean((value - centre)[facing] ** 2, weight[facing]) ** 0.5
+
+
+def _weighted_median(value: Array, weight: Array) -> float:
+    order = np.argsort(value, kind="stable")
+    total = np.cumsum(weight[order])
+    return float(value[order][min(np.searchsorted(total, total[-1] / 2), len(value) - 1)])
