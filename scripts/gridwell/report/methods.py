@@ -101,9 +101,10 @@ def screen_methods(config: Config | None) -> list[str]:
     said.append(
         f"Dose-response curves are log-logistic, per group and agent ({candidates}): shares of "
         "cells or objects are fitted by beta-binomial likelihood, other numbers by least squares; "
-        f"intervals are profile-likelihood intervals, {level}. Dose 0 is a control, not a small dose. An EC50 "
-        "outside the tested doses is reported as a bound, not as a number. Z′ = 1 − 3 (sd₊ + sd₋) "
-        "/ |mean₊ − mean₋| (Zhang et al. 1999); the robust Z′ uses medians and MADs; SSMD = "
+        f"intervals are profile-likelihood intervals, {level}. Dose 0 is a control, not a small "
+        "dose. An EC50 outside the tested doses is reported as a bound, not as a number. "
+        "Z′ = 1 − 3 (sd₊ + sd₋) / |mean₊ − mean₋| (Zhang et al. 1999); the robust Z′ uses medians "
+        "and MADs; SSMD = "
         "(mean₋ − mean₊) / √(sd₊² + sd₋²) (Zhang 2007); + and − stand for the positive and the "
         "negative controls."
     )

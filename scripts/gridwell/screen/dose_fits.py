@@ -31,6 +31,7 @@ FEW_DF = 3  # fewer degrees of freedom, and an interval says little
 # Simple curves are tried first where a table is too small for more, or has one count a dose.
 SMALL: tuple[Model, ...] = ("flat", "3pl", "4pl")
 SMALL_COUNTS: tuple[Model, ...] = ("flat", "2pl", "3pl", "4pl")
+_SEPARATED = "\x1f"
 _WHOLE = re.compile(r"^(0|-?[1-9]\d{0,15})$")
 _DRC = {"ll.2": "2pl", "ll.3": "3pl", "ll.4": "4pl", "ll.5": "5pl"}
 
@@ -108,8 +109,9 @@ def fit_table(
         )
     how = {"choose": choose, "lower": lower, "upper": upper, "interval": interval, "small": True}
     rows = []
-    for key in sorted(set(table.rows["by"]), key=_order):
-        own = table.rows[table.rows["by"].map(lambda by, key=key: by == key)]
+    groups = table.rows.groupby(table.rows["by"].map(_SEPARATED.join), sort=False).indices
+    for own in sorted((table.rows.iloc[at] for at in groups.values()), key=_order):
+        key = own["by"].iloc[0]
         candidates = [model] if model else _auto(own["dose"].to_numpy(float), counts)
         row = _fitted(own, models=candidates, **how)
         rows.append(dict(zip(table.by, key, strict=True)) | row)
@@ -125,10 +127,10 @@ def _numbers(texts: pd.Series) -> pd.Series:
     return texts.astype("int64") if len(texts) and whole.all() else texts
 
 
-def _order(key: tuple[str, ...]) -> list[tuple[int, float, str]]:
-    """Numbers by size, then texts."""
+def _order(rows: pd.DataFrame) -> list[tuple[int, float, str]]:
+    """Groups in order: numbers by size, then texts."""
     parts = []
-    for text in key:
+    for text in rows["by"].iloc[0]:
         try:
             parts.append((0, float(text), text))
         except ValueError:
@@ -242,7 +244,8 @@ def fits_in_words(fits: pd.DataFrame, interval: float) -> list[str]:
         where = str(row["in_range"]) if row["model"] else ""
         interval_text = ""
         if row["model"] not in ("", "flat"):
-            interval_text = f"{_short(row['ec50_low'])} to {_short(row['ec50_high'])}"
+            ends = (_short(row[end], "open") for end in ("ec50_low", "ec50_high"))
+            interval_text = " to ".join(ends)
         lines.append(
             [
                 *(str(row[name]) for name in by),
@@ -259,5 +262,5 @@ def fits_in_words(fits: pd.DataFrame, interval: float) -> list[str]:
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
 
 
-def _short(value: float) -> str:
-    return "-" if pd.isna(value) else f"{value:.4g}"
+def _short(value: float, missing: str = "-") -> str:
+    return missing if pd.isna(value) else f"{value:.4g}"
