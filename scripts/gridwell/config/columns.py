@@ -247,6 +247,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "n": "Cells or objects that it rests on; empty where it rests on pixels.",
         "flags": _flags("spot", *SPOT_FLAGS, *_COLOUR_FLAGS, *_SCREEN_FLAGS),
         "time_h": _TIME,
+        "factor": "What the measured number was divided by before it was normalised, to take off "
+        "a gradient of the slide; 1: nothing was.",
     },
     "screen/dose_response.csv": {
         "group": "Group of slides, as in slides.tsv.",

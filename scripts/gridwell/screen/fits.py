@@ -109,7 +109,9 @@ def _tasks(results: Mapping[str, SlideResult]) -> list[_Task]:
         known = [part for part in parts if part is not None]
         flags = tuple(flag for slide in own for flag in slide.flags)
         facts = (own[0].measured.kind, own[0].normalise, flags)
-        tasks.append(_Task(key, pd.concat(known) if known else _NO_POINTS, *facts))
+        tasks.append(
+            _Task(key, pd.concat(known, ignore_index=True) if known else _NO_POINTS, *facts)
+        )
     return tasks
 
 

@@ -58,7 +58,7 @@ def growth_table(results: Mapping[str, SlideResult], options: ScreenOptions) -> 
 
 def _start_counts(result: SlideResult) -> pd.Series:
     """Cells of each spot of a slide of time 0."""
-    rows = result.spots[result.spots["used"]]
+    rows = result.spots[result.spots["grows"]]
     known = rows[rows["role"].isin(COUNTED_ROLES)] if rows["in_layout"].any() else rows
     return known["count"]
 
@@ -75,7 +75,7 @@ def _of_group(
     """Rows of all agents of a group at one time."""
     parts = []
     for slide in slides:
-        rows = slide.spots[slide.spots["used"] & slide.spots["count"].notna()]
+        rows = slide.spots[slide.spots["grows"]]
         control = rows.loc[rows["role"] == "neg_ctrl", "count"]
         own = rows[(rows["role"] == "sample") & ~rows["combination"] & rows["agent"].notna()]
         own = own[own["concentration"] > 0]

@@ -34,7 +34,8 @@ class SlideResult:
     spots
         Its rows of screen/spots.csv with helper columns: ``used`` (may enter curves),
         ``counts`` (enters statistics by medians too), ``combination``, ``doses``, ``parts``,
-        ``count`` (cells for growth), ``intercept`` and ``gain`` (of the spot: normalised =
+        ``count`` (cells for growth), ``grows`` (may enter growth: no cell left is a result
+        there), ``intercept`` and ``gain`` (of the spot: normalised =
         intercept + gain * measured), ``row0``, ``col0``, ``in_layout``.
     measured
         The screened number.
@@ -93,6 +94,7 @@ def screen_slide(
     unmatched = _unmatched(slide, rows, layout)
     rows["used"] = _used(rows, measured.kind)
     rows["counts"] = _counts(rows, measured.kind)
+    rows["grows"] = _used(rows, "count") & rows["count"].notna()
     if measured.name == "value" and how == "percent_of_control":
         how = "none"  # a pH or a hue has no true zero to be a percentage from
     surface = control_surface(
@@ -103,6 +105,7 @@ def screen_slide(
     )
     corrected = surface.order > 0 and how != "none" and correct == "auto"
     factor = pd.Series(surface.factor if corrected else 1.0, index=rows.index)
+    rows["factor"] = factor
     scale = _scale(rows, rows["measured"] / factor, how)
     rows["intercept"], rows["gain"] = scale.intercept, scale.gain / factor
     rows["normalised"] = rows["intercept"] + rows["gain"] * rows["measured"]

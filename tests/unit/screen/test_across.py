@@ -253,6 +253,9 @@ def test_a_gradient_is_corrected_and_said(screen: Screen) -> None:
     assert spots.loc[control, "normalised"].median() == pytest.approx(100, abs=0.5)
     error = [abs(np.log10(t["dose_response"]["ec50"] / [0.3, 3.0])).max() for t in (tables, never)]
     assert error[0] < 0.1
+    scale = 100 / (spots["measured"] / spots["factor"])[control].median()
+    np.testing.assert_allclose(spots["normalised"], spots["measured"] / spots["factor"] * scale)
+    assert (plain["factor"] == 1).all()
     level = tables["curves"].groupby("agent")["fit"].first()
     assert level.to_numpy() == pytest.approx([100, 100], abs=4)
 

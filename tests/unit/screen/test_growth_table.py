@@ -116,3 +116,14 @@ def test_a_screen_of_time_zero_alone_is_told(
     tables = _screen(tmp_path, (0.0,)).run()
     assert tables["dose_response"].empty
     assert "group P1: all slides have time_h 0" in caplog.text
+
+
+def test_spots_in_which_no_cell_is_left_count_as_dead(tmp_path: Path) -> None:
+    screen = _screen(tmp_path)
+    table = pd.read_csv(screen.spots["S1"], keep_default_na=False)
+    top = (PLAN["agent"] == "beta") & (PLAN["concentration"] > 1)
+    table.loc[top, ["n_live", "n_nuclei", "viability", "flags"]] = [0, 0, np.nan, "empty"]
+    table.to_csv(screen.spots["S1"], index=False)
+    row = _numbers(screen.run()["growth"]).set_index("agent").loc["beta"]
+    assert row["gr_max"] == pytest.approx(-1)
+    assert row["n_spots"] == 28
