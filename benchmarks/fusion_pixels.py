@@ -15,6 +15,7 @@ from gridwell.config.spots import spot_name
 from gridwell.phantom.files import file_names
 from gridwell.phantom.options import Curve, PhantomOptions
 from gridwell.phantom.slide import simulate_slide
+from gridwell.screen.curves import fit_counts
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOSES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -37,13 +38,15 @@ def pixels(seed: int) -> None:
         study = Path(name)
         options = _simulate(study, seed)
         start = time.perf_counter()
-        subprocess.run(
+        run = subprocess.run(
             [
                 sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
                 "--directory", str(study), "--cores", "1", "--quiet", "all", "--", "analysis",
             ],
-            check=True, cwd=REPOSITORY,
+            check=False, cwd=REPOSITORY, capture_output=True, text=True,
         )  # fmt: skip
+        if run.returncode:
+            raise SystemExit(f"the workflow failed:\n{run.stderr}")
         seconds = time.perf_counter() - start
         fits = pd.read_csv(study / "results/screen/dose_response.csv").set_index("agent")
         spots = pd.read_csv(study / f"results/{options.slide}/spots.csv")
@@ -52,7 +55,7 @@ def pixels(seed: int) -> None:
     error = 100 * (spots["viability_stained"] - _stained(truth)).dropna()
     print(f"viability_stained: bias {error.mean():+.2f}, MAE {error.abs().mean():.2f} points")
     for curve in CURVES:
-        print(_judged(curve, fits.loc[curve.agent]))
+        print(_judged(curve, fits.loc[curve.agent]), f"(true counts: {_known(curve, truth):.4g})")
 
 
 def _judged(curve: Curve, fit: pd.Series) -> str:
@@ -66,6 +69,14 @@ def _judged(curve: Curve, fit: pd.Series) -> str:
         f"[{fit['ec50_low']:.3g}, {fit['ec50_high']:.3g}] off {off:.3f} {fit['model']} "
         f"in_range {fit['in_range']} flags {fit['flags']} {'right' if right else 'WRONG'}"
     )
+
+
+def _known(curve: Curve, truth: pd.DataFrame) -> float:
+    """EC50 that the true counts of the spots give: what of the error is chance of the cells."""
+    control = (truth["role"] == "neg_ctrl") & truth["present"]
+    own = truth[((truth["agent"] == curve.agent) | control) & (truth["n_nuclei"] > 0)]
+    dose = own["concentration"].where(own["role"] == "sample", 0.0)
+    return float(fit_counts(dose, own["n_live"], own["n_nuclei"]).ec50)
 
 
 def _stained(truth: pd.DataFrame) -> pd.Series:
@@ -83,8 +94,8 @@ def _simulate(study: Path, seed: int) -> PhantomOptions:
         rows=ROWS,
         cols=COLS,
         angle=0.9,
-        cells=100,
-        spot_spread=0.15,
+        cells=120,
+        spot_spread=0.1,
         shifts={"live": (3.0, -2.0), "dead": (-1.5, 2.5)},
         curves=CURVES,
         labels=False,
