@@ -160,7 +160,7 @@ def _table(
     caption: str,
 ) -> tables.Table:
     return tables.build(
-        shown, columns, name=name, caption=caption, file=f"{name}.csv", download=whole
+        shown, columns, name=f"all-{name}", caption=caption, file=f"{name}.csv", download=whole
     )
 
 

@@ -195,6 +195,12 @@ def test_growth_and_combinations_are_shown(whole: Page) -> None:
     assert "Expected (Bliss)" in whole.text
 
 
+def test_every_id_is_unique(whole: Page) -> None:
+    ids = [attributes["id"] for _, attributes in whole.elements if "id" in attributes]
+    assert "all-agents" in ids
+    assert len(ids) == len(set(ids))
+
+
 def test_a_combination_is_no_agent(whole: Page) -> None:
     cards = whole.source[whole.source.index("<dt>agents</dt>") :]
     assert cards.startswith('<dt>agents</dt><dd class="big">2</dd>')
