@@ -166,8 +166,9 @@ def _curve(task: _Task, options: ScreenOptions) -> tuple[dict[str, Any], pd.Data
     if effect.widen > 1:
         row |= _widened(row, curve, effect.widen)
     dose = np.geomspace(curve.low_dose, curve.high_dose, POINTS)
-    low, high = curve.band(dose, options.interval)
-    drawn = pd.DataFrame({"dose": dose, "fit": curve.predict(dose), "low": low, "high": high})
+    middle, band = curve.predict(dose), curve.band(dose, options.interval)
+    low, high = (middle + effect.widen * (edge - middle) for edge in band)
+    drawn = pd.DataFrame({"dose": dose, "fit": middle, "low": low, "high": high})
     drawn = drawn.assign(**facts)[column_names(DRAWN)]
     return row | {"flags": joined(*flags)}, drawn
 
@@ -244,7 +245,8 @@ class SlideEffect:
     p
         Chance that slides which tell the same differ so much.
     widen
-        Factor of the half-widths of the intervals of EC50 and IC50 on the log scale, 1 or more.
+        Factor of the half-widths of the band and of the intervals of EC50 and IC50 (on the log
+        scale), 1 or more.
     """
 
     p: float = 1.0

@@ -48,7 +48,10 @@ def test_slides_that_disagree_widen_the_intervals(screen: Screen, tmp_path: Path
     for seed, factor in ((1, 1.0), (2, 1.0), (3, 5.0)):
         _add(screen, f"S{seed}", "P1", seed, factor)
         _add(alike, f"S{seed}", "P1", seed)
-    curves, calm = (s.run()["dose_response"].set_index("agent") for s in (screen, alike))
+    tables, peaceful = screen.run(), alike.run()
+    curves, calm = (t["dose_response"].set_index("agent") for t in (tables, peaceful))
+    bands = [(t["curves"]["high"] - t["curves"]["low"]).mean() for t in (tables, peaceful)]
+    assert bands[0] > 2 * bands[1]
     assert curves["flags"].str.contains("slides_disagree").all()
     for name in ("ec50", "ic50"):
         wide, narrow = (
