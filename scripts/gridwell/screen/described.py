@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from gridwell.screen.curves import P_LACK, Curve
+from gridwell.screen.curves import Curve
 from gridwell.screen.normalise import Normalise
 from gridwell.screen.sensitivity import drug_sensitivity_score
 
+P_LACK = 0.01  # below this p the replicates contradict the curve
 COMPLETE = 0.8  # share of its span that a curve must show within the tested doses
 
 
