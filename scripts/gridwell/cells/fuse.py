@@ -321,14 +321,17 @@ def _in_crop(frame: SpotFrame, shift: Array) -> Array:
 def _correct_bleed(live: Stain, dead: Stain) -> None:
     """Take from the dead stain what of the live stain shows through in its channel.
 
-    Where the live stain is bright, the lower quartile of the ratio of both is the part that
-    shines through, as long as less than three quarters of those cells hold both stains.
+    Where the live stain is bright and no dead body was found, the lower quartile of the ratio of
+    both is the part that shines through. Where every live body shines through so strongly that
+    it was found as a dead one too, all bright cells tell it.
     """
     if not (live.shift.registered and dead.shift.registered):
         return
     one, other = np.concatenate(live.intensity), np.concatenate(dead.intensity)
     known = np.isfinite(one) & np.isfinite(other)
     bright = known & (one > _BRIGHT * max(float(np.median(live.noise)), 1e-6))
+    alone = bright & (dead.joined("held") < 0)
+    bright = alone if alone.sum() >= _BRIGHT_CELLS else bright
     if bright.sum() < _BRIGHT_CELLS:
         return
     slope = float(np.quantile(other[bright] / one[bright], 0.25))
