@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.explain import short, suggest
+from gridwell.config.explain import explain_comma, short, suggest
 from gridwell.config.tables import Records, read_records
 
 _SEPARATORS = ",;\t"
@@ -85,14 +85,13 @@ class _Reader:
                 text,
             )
             return math.nan
+        comma = None if self.decimal_comma else explain_comma(plain)
+        if comma:
+            self.add(*comma, row, column, text)
+            return math.nan
         if not _NUMBER.match(plain):
             remedy = "Write a number alone, such as 0.5; units belong into the header."
             self.add("is not a number", remedy, row, column, text)
-            return math.nan
-        if "," in plain and not self.decimal_comma:
-            self.add(
-                "has a decimal comma", "Write it with a point: 1.5, not 1,5.", row, column, text
-            )
             return math.nan
         value = float(plain.replace(",", "."))
         if not math.isfinite(value):
@@ -241,11 +240,11 @@ def _split(text: str, header: Sequence[str]) -> list[str]:
 
 
 def _decimal_comma(records: Sequence[tuple[int, list[str]]]) -> bool:
-    """Whether a comma may stand for the point: columns are parted otherwise, and no point does."""
-    cells = [cell for _, row in records[1:] for cell in row]
-    with_comma = any("," in cell and _NUMBER.match(cell) for cell in cells)
-    with_point = any("." in cell and _NUMBER.match(cell) for cell in cells)
-    return with_comma and not with_point
+    """Whether commas stand for the point: one must, no point does, and none may part thousands."""
+    cells = [cell for _, row in records[1:] for cell in row if _NUMBER.match(cell)]
+    said = [explain_comma(cell) for cell in cells if "," in cell]
+    surely = any(found is None or found[0] == "has a decimal comma" for found in said)
+    return surely and not any("." in cell for cell in cells)
 
 
 def plain_title(title: str) -> str:

@@ -126,6 +126,7 @@ def test_every_mistake_at_once(tmp_path: Path) -> None:
         ("Doses,y\n1,2\n", "Did you mean 'Doses'?"),
         ("dose,y,dose\n1,2,3\n", "more than once"),
         ("dose;y\n1,5;2.5\n", "decimal comma"),
+        ("dose;y\n1,000;2\n", "1000 if it parts thousands, 1.000 if it is decimal"),
         ("dose,y\n1,\n", "no row with dose and response"),
     ],
 )
