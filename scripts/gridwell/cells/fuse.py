@@ -15,9 +15,8 @@ import pandas as pd
 from gridwell.cells.calibration import Calibration, calibrate, evidence
 from gridwell.cells.cell_tables import cell_table, spot_table
 from gridwell.cells.flags import is_blurred
-from gridwell.cells.match import Match, assign, nearest, overlapping
+from gridwell.cells.locate import locate
 from gridwell.cells.pixels import STAINS, Pixels, SlidePixels
-from gridwell.cells.shift import Shift, estimate_shift
 from gridwell.cells.stain import Stain, sharpness, stain_under
 from gridwell.cells.states import state_probabilities
 from gridwell.config.files import write_csv, write_json, write_parquet
@@ -126,9 +125,7 @@ def fuse(
     """
     sorted_tables = {role: _by_spot(table, pixels.frame) for role, table in tables.items()}
     nuclei = sorted_tables["nuclei"]
-    stains = [_located(role, sorted_tables, pixels.frame, options) for role in STAINS]
-    if options.method == "overlap":
-        _overlap(pixels, nuclei, stains)
+    stains = [locate(role, pixels, sorted_tables, options) for role in STAINS]
     focus = _measure_pixels(pixels, nuclei, stains, threads)
     spot = np.repeat(np.arange(len(nuclei)), [len(table) for table in nuclei])
     roles = np.array([(controls or {}).get(name, "") for name in pixels.frame.spots])[spot]
@@ -156,102 +153,11 @@ def _by_spot(table: pd.DataFrame, frame: SpotFrame) -> list[pd.DataFrame]:
     return [groups.get(spot, nothing).reset_index(drop=True) for spot in frame.spots]
 
 
-def _places(table: pd.DataFrame) -> Array:
-    return table[["x", "y"]].to_numpy(np.float64)
-
-
-def _radii(table: pd.DataFrame) -> Array:
-    return np.sqrt(table["area"].to_numpy(np.float64) / np.pi)
-
-
-def _typical(tables: list[pd.DataFrame]) -> float:
-    """Median radius of all objects, 0 for none."""
-    radii = np.concatenate([_radii(table) for table in tables])
-    return float(np.median(radii)) if radii.size else 0.0
-
-
-def _located(
-    role: str,
-    tables: Mapping[str, list[pd.DataFrame]],
-    frame: SpotFrame,
-    options: FuseOptions,
-) -> Stain:
-    """Find the shift of a stain and match its bodies with the nuclei, spot by spot."""
-    nuclei = tables["nuclei"]
-    places = [_places(table) for table in nuclei]
-    if role not in tables:
-        nothing = np.zeros((len(nuclei), 2))
-        still = Shift(0.0, 0.0, 0.0, True, nothing, np.full(len(nuclei), np.nan))
-        return Stain(role, None, still, [Match.none(len(place)) for place in places])
-    bodies = [_places(table) for table in tables[role]]
-    shift = estimate_shift(
-        places,
-        bodies,
-        options.max_shift,
-        centres=np.column_stack([frame.x, frame.y]),
-        radius=_typical(nuclei),
-    )
-    stain = Stain(role, tables[role], shift)
-    sizes = [(_radii(one), _radii(other)) for one, other in zip(nuclei, tables[role], strict=True)]
-    for place, body, (radii, body_radii), moved in zip(
-        places, bodies, sizes, shift.spots, strict=True
-    ):
-        if not shift.registered or options.method == "overlap":
-            match = Match.none(len(place))
-        elif options.method == "knn":
-            match = nearest(place, body, body_radii, options.gate)
-        else:
-            match = assign(place, radii, body - moved, body_radii, options.gate)
-        stain.matches.append(match)
-    if options.method == "posterior" and shift.registered:
-        _share_merged(stain, places, bodies, sizes, options.gate)
-    return stain
-
-
-def _share_merged(
-    stain: Stain, places: list[Array], bodies: list[Array], sizes: list[Any], gate: float
-) -> None:
-    """Match again where bodies are larger than those that hold one nucleus usually are."""
-    held = np.concatenate(
-        [
-            own[match.body[match.body >= 0]]
-            for (_, own), match in zip(sizes, stain.matches, strict=True)
-        ]
-    )
-    if held.size == 0:
-        return
-    usual = float(np.median(held))
-    stain.matches = [
-        assign(place, radii, body - moved, own, gate, usual=usual)
-        for place, body, (radii, own), moved in zip(
-            places, bodies, sizes, stain.shift.spots, strict=True
-        )
-    ]
-
-
 def _drop_unstained(stain: Stain, probabilities: list[Array]) -> None:
     """A nucleus in a large body that does not hold the stain after all shares nothing."""
     for match, probability in zip(stain.matches, probabilities, strict=True):
         wrong = (match.shared >= 0) & ~(probability > 0.5)
         match.shared[wrong], match.distance[wrong] = -1, np.nan
-
-
-def _overlap(pixels: Pixels, nuclei: list[pd.DataFrame], stains: list[Stain]) -> None:
-    """Match by the overlap of label images."""
-    for start in range(0, len(nuclei), _BLOCK):
-        stop = min(start + _BLOCK, len(nuclei))
-        own = pixels.labels("nuclei", start, stop)
-        for stain in stains:
-            if stain.tables is None or not stain.shift.registered:
-                continue
-            bodies = pixels.labels(stain.role, start, stop)
-            for at in range(start, stop):
-                stain.matches[at] = overlapping(
-                    own[at - start],
-                    bodies[at - start],
-                    (nuclei[at]["label"].to_numpy(), _places(nuclei[at])),
-                    (stain.tables[at]["label"].to_numpy(), _places(stain.tables[at])),
-                )
 
 
 def _measure_pixels(

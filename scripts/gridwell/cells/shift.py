@@ -133,14 +133,35 @@ def estimate_shift(
         return nothing
     start = whole.place if whole is not None else None
     shifts, wander = _smoothed(modes, start, centres if centres is not None else _zeros(nuclei))
-    near = [_beyond(each, shift, smooth) for each, shift in zip(pairs, shifts, strict=True)]
-    part = float(np.clip(sum(near) / count.sum(), 0, 1))
+    part, quality = _meeting(pairs, shifts, count, smooth)
     if part < _CLEAR_PART:
         return nothing
-    with np.errstate(invalid="ignore", divide="ignore"):
-        quality = np.clip(np.array(near) / count, 0, 1)
     dx, dy = np.median(shifts, axis=0)
     return Shift(float(dx), float(dy), part, True, shifts, quality, wander)
+
+
+def meeting(
+    nuclei: Points, bodies: Points, shifts: Array, radius: float = 0.0
+) -> tuple[float, Array]:
+    """Part of the bodies that meet a nucleus at the spots' shifts: of all, and of each spot (n,).
+
+    Parameters
+    ----------
+    nuclei, bodies, radius
+        As in `estimate_shift`.
+    shifts
+        Shift of each spot, (n, 2).
+    """
+    smooth = max(_LEAST_SMOOTH, 0.3 * radius)
+    reach = float(np.hypot(*shifts.T).max(initial=0.0)) + _RING[1] * smooth
+    pairs = [_differences(one, other, reach) for one, other in zip(nuclei, bodies, strict=True)]
+    return _meeting(pairs, shifts, np.array([len(body) for body in bodies]), smooth)
+
+
+def _meeting(pairs: Points, shifts: Array, count: Array, smooth: float) -> tuple[float, Array]:
+    near = np.array([_beyond(*each, smooth) for each in zip(pairs, shifts, strict=True)])
+    each = np.where(count > 0, np.clip(near / np.maximum(count, 1), 0, 1), np.nan)
+    return float(np.clip(near.sum() / max(count.sum(), 1), 0, 1)), each
 
 
 def _zeros(spots: Points) -> Array:

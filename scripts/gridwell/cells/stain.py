@@ -13,7 +13,7 @@ from gridwell.cells.calibration import Calibration
 from gridwell.cells.match import Match
 from gridwell.cells.shift import Shift
 from gridwell.config.models import SegmentMethod
-from gridwell.segment.light import correct_light
+from gridwell.segment.light import Levels, correct_light
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -94,7 +94,7 @@ def stain_under(
     """
     at = np.flatnonzero(labels)
     names, index = np.unique(labels.ravel()[at], return_inverse=True)
-    flat, levels = correct_light(stain, _LIGHT, mask)
+    flat, levels = flattened(stain, mask)
     seen = _moved(flat, shift, cv2.INTER_LINEAR).ravel()[at] - levels.base
     size = np.bincount(index, minlength=names.size)
     own = np.ones(at.size, bool)
@@ -110,6 +110,11 @@ def stain_under(
     covered = left < 0.5 * size
     own |= covered[index]
     return names, _low(index[own], seen[own], names.size), covered, levels.noise
+
+
+def flattened(stain: Array, mask: Array) -> tuple[Array, Levels]:
+    """Take the background off a stain, unsmoothed: float32 (h, w), and its levels."""
+    return correct_light(stain, _LIGHT, mask)
 
 
 def _low(index: Array, values: Array, groups: int) -> Array:

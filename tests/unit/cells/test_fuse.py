@@ -431,3 +431,24 @@ def test_points_are_matched_as_well_as_they_can_be(name: str) -> None:
     truth = np.array(states)
     live, dead = truth < 2, (truth == 1) | (truth == 2)
     assert ((called[0] == live) & (called[1] == dead)).mean() > least
+
+
+def test_a_stain_that_was_not_segmented_or_is_rare_is_registered_by_its_image(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(rows=1, cols=3, cells=40, shares=(0.9, 0, 0.1, 0), shift_live=(4, -5))
+    slide = Slide(tmp_path, draw(scene, tmp_path / "spots.zarr"))
+    slide.segment()
+    slide.fuse(("nuclei", "dead"))
+    turn = np.deg2rad(scene.angle)
+    x, y = scene.shift_live
+    expected = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
+    fact = slide.shifts["live"]
+    assert np.hypot(fact["dx"] - expected[0], fact["dy"] - expected[1]) < 0.5
+    assert slide.accuracy() > 0.97
+    # Three dead bodies are left: too few to tell a shift by their places.
+    table = pd.read_parquet(slide.path("parquet")["dead"])
+    table.iloc[:0].to_parquet(slide.path("parquet")["dead"], index=False)
+    slide.fuse()
+    assert np.hypot(slide.shifts["dead"]["dx"], slide.shifts["dead"]["dy"]) < 0.5
+    assert slide.shifts["live"]["quality"] > 0.8
