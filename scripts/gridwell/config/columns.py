@@ -49,6 +49,9 @@ _CURVE_FLAGS = {
     "few_spots": "too few spots for a curve",
     "incomplete": "the doses tested show less than 80 % of the effect; the EC50 leans on a level "
     "that nobody saw",
+    "extrapolated": "the middle of the curve lies outside the doses tested; where it is told (e), "
+    "it is a guess",
+    "open_interval": "the interval of the EC50 leaves the doses tested; the EC50 may lie outside",
     "slope_at_bound": "the slope is as steep or as shallow as a fit may be",
     "asymmetry_at_bound": "the curve is as lopsided as a fit may be",
     "overdispersed": "counts without replicates scatter more than counting alone explains; the "
@@ -78,7 +81,6 @@ _COMBINATION_FLAGS = {
     "no_percent": "without controls nothing can be expected of a combination",
 }
 _DOSE_FLAGS = {
-    "extrapolated": "the curve's middle lies outside the doses; e and its error are guesses",
     "no_effect": "a flat line would do as well as the curve that was asked for",
     "few_points": "fewer than three degrees of freedom; the interval says little",
     "no_cells": "rows with a total of 0 were left out",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,25 @@ def describe(curve: Curve, normalise: Normalise) -> dict[str, Any]:
         "dss3": scores[2],
         "asymmetry": curve.asymmetry if curve.model == "5pl" else np.nan,
     }
+
+
+def range_flags(row: Mapping[str, Any]) -> list[str]:
+    """Say where an EC50 is no number to rely on.
+
+    ``extrapolated``: it lies outside the tested doses. ``open_interval``: it lies within, and an
+    end of its interval does not.
+
+    Parameters
+    ----------
+    row
+        With the columns model, in_range, ec50_low and ec50_high of a fitted curve.
+    """
+    if row["model"] == "flat":
+        return []
+    if row["in_range"] != "yes":
+        return ["extrapolated"]
+    ends = np.isfinite([row["ec50_low"], row["ec50_high"]])
+    return [] if ends.all() else ["open_interval"]
 
 
 def curve_flags(curve: Curve) -> list[str]:

@@ -21,7 +21,7 @@ from gridwell.screen.curves import (
     fit_counts,
     fit_curve,
 )
-from gridwell.screen.described import curve_flags
+from gridwell.screen.described import curve_flags, range_flags
 from gridwell.screen.dose_table import DoseTable, plain_title
 from gridwell.screen.models import MODELS, Model
 
@@ -188,8 +188,6 @@ def _told(
     half = curve.absolute(level) if np.isfinite(level) else (np.nan,) * 3
     flat = curve.model == "flat"
     words = [*flags, *curve_flags(curve)]
-    if curve.in_range in ("<min", ">max"):
-        words.append("extrapolated")
     if not flat and curve.p_slope >= P_EFFECT:
         words.append("no_effect")
     if curve.df < FEW_DF:
@@ -198,7 +196,7 @@ def _told(
     if counts and not flat and control.any() and curve.zero in (0.0, 1.0):
         seen = abs(float(response[control].mean()) - curve.zero)
         words += ["control_response"] if seen > 0 else []
-    return {
+    row = {
         "model": curve.model,
         "ec50": tested(curve.ec50),
         "ec50_low": tested(curve.ec50_low),
@@ -211,7 +209,6 @@ def _told(
         "ic50": half[0],
         "ic50_low": half[1],
         "ic50_high": half[2],
-        "flags": _joined(*words),
         **curve.drc(),
         "rss": float(np.sum((response - curve.predict(dose)) ** 2)),
         "log_likelihood": curve.log_likelihood,
@@ -220,6 +217,7 @@ def _told(
         "p_slope": curve.p_slope,
         "p_lack_of_fit": curve.p_lack_of_fit,
     }
+    return row | {"flags": _joined(*words, *range_flags(row))}
 
 
 def _half_of_control(curve: Curve, counts: bool) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gridwell.config.columns import column_names
 from gridwell.config.models import ScreenOptions
 from gridwell.screen.curves import MIN_LEVELS, MIN_POINTS, Curve, fit_counts, fit_curve
-from gridwell.screen.described import curve_flags, describe
+from gridwell.screen.described import curve_flags, describe, range_flags
 from gridwell.screen.models import Floats
 from gridwell.screen.normalise import Normalise
 from gridwell.screen.slide import SlideResult, joined
@@ -165,6 +165,7 @@ def _curve(task: _Task, options: ScreenOptions) -> tuple[dict[str, Any], pd.Data
     flags += ["slides_disagree"] if effect.p < P_DISAGREE else []
     if effect.widen > 1:
         row |= _widened(row, curve, effect.widen)
+    flags += range_flags(row)
     dose = np.geomspace(curve.low_dose, curve.high_dose, POINTS)
     middle, band = curve.predict(dose), curve.band(dose, options.interval)
     low, high = (middle + effect.widen * (edge - middle) for edge in band)

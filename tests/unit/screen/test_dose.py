@@ -46,7 +46,8 @@ def run(path: Path, *more: str, dose: str = "Dose", response: str = "Signal") ->
     out = path.parent / "fits.csv"
     arguments = ["dose", str(path), "--dose", dose, "--response", response, "--out", str(out)]
     assert main([*arguments, *more]) == 0
-    return pd.read_csv(out, keep_default_na=False, na_values={"ec50": "", "ic50": ""})
+    numbers = dict.fromkeys(("ec50", "ec50_low", "ec50_high", "ic50"), "")
+    return pd.read_csv(out, keep_default_na=False, na_values=numbers)
 
 
 def problems(text: str, tmp_path: Path, **columns: object) -> list[str]:
@@ -163,7 +164,9 @@ def test_selenium_as_drc(tmp_path: Path) -> None:
             assert row["e"] == pytest.approx(e, rel=1e-5)
             assert row["e_se"] == pytest.approx(error, rel=3e-3)
             assert row["rho"] == 0
-            assert row["flags"] == "control_response;overdispersed"
+            words = set(row["flags"].split(";"))
+            assert words - {"open_interval"} == {"control_response", "overdispersed"}
+            assert ("open_interval" in words) == np.isnan([row["ec50_low"], row["ec50_high"]]).any()
 
 
 @pytest.mark.shared
@@ -234,3 +237,20 @@ def test_words_for_a_terminal(tmp_path: Path) -> None:
     assert words[0].split()[:4] == ["type", "model", "ec50", "90%"]
     assert words[1].split()[:3] == ["1", "2pl", "252.3"]
     assert len(words) == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_middle_beyond_the_doses_never_comes_without_a_flag(seed: int, tmp_path: Path) -> None:
+    """An EC50 of 100 where doses end at 30: what is seen of the fall does not tell it."""
+    rng = np.random.default_rng(seed)
+    dose = np.repeat([0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30], 3)
+    live = rng.binomial(80, 0.05 + 0.85 / (1 + (dose / 100) ** 1.2))
+    path = tmp_path / "partial.csv"
+    pd.DataFrame({"dose": dose, "live": live, "n": 80}).to_csv(path, index=False)
+    row = run(path, "--total", "n", dose="dose", response="live").iloc[0]
+    words = set(str(row["flags"]).split(";"))
+    assert row["in_range"] == "flat" or words & {"extrapolated", "open_interval", "incomplete"}
+    if row["in_range"] == "yes":
+        assert np.isnan(row["ec50_high"]), "the true one lies beyond the doses"
+    else:
+        assert pd.isna(row["ec50"])
