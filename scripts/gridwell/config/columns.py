@@ -349,7 +349,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "n_flat": "Groups in which no effect of the dose shows.",
         "ec50": "EC50 of a typical group: mean of the groups' on the logarithmic scale as random "
         "effects; empty with fewer than two groups in range.",
-        "ec50_low": "Lower end of its interval (screen.interval).",
+        "ec50_low": "Lower end of its interval (screen.interval); empty where it spans more than "
+        "four decades, as that of two groups that differ.",
         "ec50_high": "Upper end of its interval.",
         "i2": "Share of the variance of the EC50s that is between groups (I2), in percent.",
         "auc_median": "Median of the groups' auc.",

@@ -12,6 +12,7 @@ from gridwell.screen.pooling import pool_ec50
 
 TABLE = "screen/agents.csv"
 UNEVEN = 75.0  # I2 in percent from which groups are considerably heterogeneous (Higgins 2003)
+WIDEST = 1e4  # ratio of the ends of an interval that still tells something
 
 
 def agent_table(fits: pd.DataFrame, interval: float) -> pd.DataFrame:
@@ -43,6 +44,8 @@ def _row(fits: pd.DataFrame, interval: float) -> dict[str, Any]:
     outside = fitted["in_range"].isin(["<min", ">max"])
     ec50, low, high = (inside[name].astype(float) for name in ("ec50", "ec50_low", "ec50_high"))
     pooled = pool_ec50(ec50, low, high, interval)
+    # Two groups that differ have an interval of endless width, which tells nothing.
+    told = bool(pooled.high < WIDEST * pooled.low)
     flags = ["censored"] if len(inside) and outside.any() else []
     flags += ["heterogeneous"] if pooled.i2 > UNEVEN else []
     row: dict[str, Any] = {
@@ -54,8 +57,8 @@ def _row(fits: pd.DataFrame, interval: float) -> dict[str, Any]:
         "n_above": int((fitted["in_range"] == ">max").sum()),
         "n_flat": int((fitted["in_range"] == "flat").sum()),
         "ec50": pooled.ec50,
-        "ec50_low": pooled.low,
-        "ec50_high": pooled.high,
+        "ec50_low": pooled.low if told else np.nan,
+        "ec50_high": pooled.high if told else np.nan,
         "i2": pooled.i2,
         "flags": ";".join(sorted(flags)),
     }

@@ -21,7 +21,7 @@ SEED = 20_260_101  # of all permutations: results depend on the data alone
 LEAST_CONTROLS = 12  # fewer do not tell a surface from chance
 P_CORRECT = 0.03  # chance that a slide without any gradient is corrected
 LEAST_GAIN = 0.05  # share of the controls' error that the surface must take off
-# The surface may nowhere be less sure than the mean of so many controls would be.
+# The surface may nowhere be less sure than the mean of so many controls is.
 SURE_AS = 1.0
 OUTLIER = 4.0  # robust standard deviations at which a control is pulled in
 MAD = 1.4826
@@ -60,9 +60,9 @@ def control_surface(row: Floats, col: Floats, value: Floats, control: NDArray[np
 
     A plane and a quadratic surface compete with the mean by leave-one-out prediction of the
     controls (PRESS). The better one is taken off when it saves at least 5 % of the squared
-    error, when fewer than 1 in 100 permutations of the controls over their places save as
+    error, when fewer than 3 in 100 permutations of the controls over their places save as
     much, and when the controls lie so that the surface is known at every spot at least as well
-    as a mean of three controls. Outlying controls are pulled in to four robust standard
+    as a single control is. Outlying controls are pulled in to four robust standard
     deviations. The correction is a factor: dying by place and dying by agent multiply, and a
     zero stays a zero.
 
