@@ -216,6 +216,7 @@ def spot_table(
         "saturated": np.any([is_saturated(each) for each in tables.values()], axis=0),
         "out_of_focus": is_blurred(focus, n_nuclei),
         "unregistered": np.full(count, not registered) & (n_nuclei > 0),
+        "undecided": np.full(count, registered and not fused) & (n_nuclei > 0),
         "merged_bodies": merged > _MERGED_PART * n_nuclei,
         "failed": ~known,
     }

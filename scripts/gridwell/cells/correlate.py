@@ -57,7 +57,8 @@ def correlated(
     scores, area = np.zeros((2 * reach + 1,) * 2), 0.0
     for at in map(int, chosen):
         labels = pixels.labels("nuclei", at, at + 1)[0]
-        scores += _scores(labels > 0, pixels.image(role, at, at + 1)[0], pixels, reach)
+        image = pixels.image(role, at, at + 1)[0]
+        scores += _scores(labels > 0, image, pixels.frame.mask(*image.shape), reach)
         area += float((labels > 0).sum())
     peak = _peak(scores, area / count[chosen].sum(), max_shift)
     if peak is None:
@@ -72,9 +73,9 @@ def correlated(
     return replace(shift, dx=x, dy=y, quality=part, spots=spots, spot_quality=each)
 
 
-def _scores(nuclei: Array, image: Array, pixels: Pixels, reach: int) -> Array:
+def _scores(nuclei: Array, image: Array, mask: Array, reach: int) -> Array:
     """Stained pixels under the nuclei at every shift, (2 reach + 1, 2 reach + 1)."""
-    flat, levels = flattened(image, pixels.frame.mask(*image.shape))
+    flat, levels = flattened(image, mask, None)
     above = flat - levels.base
     bright = above[above > _STAINED * levels.noise]
     # Half of a bright pixel: the glow around a body would lie on its neighbours.

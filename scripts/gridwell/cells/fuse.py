@@ -19,6 +19,7 @@ from gridwell.cells.locate import locate
 from gridwell.cells.pixels import STAINS, Pixels, SlidePixels
 from gridwell.cells.stain import Stain, sharpness, stain_under
 from gridwell.cells.states import state_probabilities
+from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv, write_json, write_parquet
 from gridwell.config.models import FuseOptions, SpotRole
 from gridwell.images.spots import SpotFrame
@@ -122,7 +123,13 @@ def fuse(
         Features of the objects by role, columns of ``instances/<channel>.parquet``.
     options, controls, threads
         As in `fuse_slide`.
+
+    Raises
+    ------
+    InputError
+        If a stain was not segmented and the method needs it.
     """
+    _check_method(tables, options)
     sorted_tables = {role: _by_spot(table, pixels.frame) for role, table in tables.items()}
     nuclei = sorted_tables["nuclei"]
     stains = [locate(role, pixels, sorted_tables, options) for role in STAINS]
@@ -143,6 +150,21 @@ def fuse(
     cells = cell_table(pixels.frame, sorted_tables, stains, parts, options)
     spots = spot_table(pixels, cells, sorted_tables, stains, parts, focus=focus, options=options)
     return Fused(cells, spots, {stain.role: stain.facts() for stain in stains})
+
+
+def _check_method(tables: Mapping[str, pd.DataFrame], options: FuseOptions) -> None:
+    """Matching alone needs something to match."""
+    missing = [role for role in STAINS if role not in tables]
+    if missing and options.method != "posterior":
+        raise InputError(
+            Problem(
+                "fuse.method",
+                f"{options.method} matches objects, and of {' and '.join(missing)} there are none: "
+                "the channel was not segmented",
+                "Segment it, or use posterior, which judges by intensity as well.",
+                value=options.method,
+            )
+        )
 
 
 def _by_spot(table: pd.DataFrame, frame: SpotFrame) -> list[pd.DataFrame]:
@@ -291,6 +313,11 @@ class _Seen:
     cost: Array
     shared: Array
 
+    @property
+    def uneven(self) -> bool:
+        """Whether the stain has any light and shade: a blank image says nothing of a cell."""
+        return self.level.size > 0 and float(np.ptp(self.level)) > 0
+
     def of(self, group: Array) -> _Seen:
         """Return some of them."""
         matched = None if self.matched is None else self.matched[group]
@@ -305,7 +332,7 @@ def _judged(
     clear = np.where(seen.covered, np.nan, seen.level)
     calibration = calibrate(clear, seen.matched, seen.cost, anchors=anchors)
     matched = seen.matched
-    if calibration.source == "match" and matched is not None:
+    if calibration.source == "match" and matched is not None and seen.uneven:
         # One class only: a body that hardly rises above the noise of a pixel proves nothing.
         matched = np.where(seen.shared, 1.0, matched)
         matched[(matched == 1) & (seen.level < np.arcsinh(_FAINT))] = np.nan

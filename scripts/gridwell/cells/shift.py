@@ -28,6 +28,8 @@ _INNER, _RING = 2.0, (3.0, 5.0)
 # Fewer bodies than this, or than this part of the nuclei, cannot accuse a channel.
 _FEW = 30
 _FEW_PART = 0.15
+# Fewer nuclei cannot be missed.
+_FEW_CELLS = 10
 # A mode is one whose pairs chance would not bring together anywhere, and of this part of the
 # bodies.
 _P_CHANCE = 1e-3
@@ -118,7 +120,8 @@ def estimate_shift(
     """
     smooth = max(_LEAST_SMOOTH, 0.3 * radius)
     count = np.array([len(body) for body in bodies])
-    few = count.sum() < max(_FEW, _FEW_PART * sum(len(nucleus) for nucleus in nuclei))
+    cells = sum(len(nucleus) for nucleus in nuclei)
+    few = cells < _FEW_CELLS or count.sum() < max(_FEW, _FEW_PART * cells)
     quality = np.where(count > 0, 0.0, np.nan)
     nothing = Shift(0.0, 0.0, 0.0, registered=bool(few), spots=_zeros(nuclei), spot_quality=quality)
     reach = max_shift + _RING[1] * smooth

@@ -23,6 +23,8 @@ _LIGHT = SegmentMethod(sigma=0, background=50)
 # Quantile of a nucleus' pixels that tells its stain: its own stain lies under all of it, the
 # light of a neighbour falls off across it.
 _LOW = 1 / 3
+# Pixels beside the bodies from which a background is told.
+_LEAST_FREE = 300
 
 
 @dataclass
@@ -94,7 +96,7 @@ def stain_under(
     """
     at = np.flatnonzero(labels)
     names, index = np.unique(labels.ravel()[at], return_inverse=True)
-    flat, levels = flattened(stain, mask)
+    flat, levels = flattened(stain, mask, bodies)
     seen = _moved(flat, shift, cv2.INTER_LINEAR).ravel()[at] - levels.base
     size = np.bincount(index, minlength=names.size)
     own = np.ones(at.size, bool)
@@ -112,8 +114,17 @@ def stain_under(
     return names, _low(index[own], seen[own], names.size), covered, levels.noise
 
 
-def flattened(stain: Array, mask: Array) -> tuple[Array, Levels]:
-    """Take the background off a stain, unsmoothed: float32 (h, w), and its levels."""
+def flattened(stain: Array, mask: Array, bodies: Array | None) -> tuple[Array, Levels]:
+    """Take the background off a stain, unsmoothed: float32 (h, w), and its levels.
+
+    Levels are measured beside the bodies, where there is room: in a confluent spot most pixels
+    are cells, and the most common level is theirs.
+    """
+    if bodies is not None and bodies.any():
+        near = cv2.dilate((bodies > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        free = mask & ~near
+        if free.sum() >= max(_LEAST_FREE, 0.01 * mask.sum()):
+            mask = free
     return correct_light(stain, _LIGHT, mask)
 
 

@@ -27,6 +27,8 @@ _SPOT_FLAGS = {
     "not_found": "the grid says a spot is here, the image does not show one",
     "out_of_focus": "the image is blurred, cells may be missed",
     "saturated": "pixels are at the camera's limit, intensities are too low",
+    "undecided": "no state could be told: a stain was not segmented, and its intensity shows one "
+    "class of cells only",
     "unregistered": "the shift between the channels could not be estimated",
 }
 _GRID_FLAGS = {
