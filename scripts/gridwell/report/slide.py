@@ -196,7 +196,7 @@ def _screened(
 
 def _cards(assay: str, spots: pd.DataFrame) -> list[dict[str, str]]:
     found = int(spots["found"].sum())
-    flagged = int(((spots["flags"] != "") & spots["found"]).sum())
+    flagged = int((spots["flags"] != "").sum())
     cards = [
         {
             "value": f"{found}",

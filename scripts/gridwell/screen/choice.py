@@ -16,7 +16,7 @@ from gridwell.screen.search import Data, Search
 P_SLOPE = 0.05  # the flat model is left only below this p
 P_MORE = 0.05  # a curve with one more parameter is taken only below this p, with choose f_test
 MIN_LEVELS = 4  # distinct doses, the controls' 0 among them
-MIN_POINTS = 7  # fewer, and AICc of four parameters has no meaning
+MIN_POINTS = 7  # fewer hardly tell a curve of four parameters from chance
 CANDIDATES: tuple[Model, ...] = ("flat", "4pl")
 
 Choose = Literal["aicc", "f_test"]
@@ -130,10 +130,8 @@ def choose_fit(
     nothing = not rule.counts and flat <= 1e-18 * float(np.sum(data.weight * data.mean**2))
     if nothing:
         return None, 1.0
-    own = rule.aicc(chosen.value, k)
-    if p_slope >= P_SLOPE or (np.isfinite(own) and rule.aicc(flat, 1) <= own):
-        return None, p_slope
-    return chosen, p_slope
+    # AICc has no say here: its correction would call any curve of eight points flat.
+    return (None if p_slope >= P_SLOPE else chosen), p_slope
 
 
 def checked(data: Data, small: bool) -> Data:

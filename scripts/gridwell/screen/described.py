@@ -28,7 +28,8 @@ def describe(curve: Curve, normalise: Normalise) -> dict[str, Any]:
     percent = normalise != "none"
     inhibition = normalise == "percent_inhibition"
     mean = (100 - curve.mean() if inhibition else curve.mean()) / 100
-    half = curve.absolute(50.0) if normalise == "percent_of_control" else (np.nan,) * 3
+    # Half of the controls' level: 50 % of control, and 50 % inhibition.
+    half = curve.absolute(50.0) if percent else (np.nan,) * 3
     scores = [
         drug_sensitivity_score(curve, inhibition=inhibition, kind=kind) if percent else np.nan
         for kind in (1, 2, 3)

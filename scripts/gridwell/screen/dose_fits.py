@@ -109,9 +109,10 @@ def fit_table(
         )
     how = {"choose": choose, "lower": lower, "upper": upper, "interval": interval, "small": True}
     rows = []
-    groups = table.rows.groupby(table.rows["by"].map(_SEPARATED.join), sort=False).indices
-    for own in sorted((table.rows.iloc[at] for at in groups.values()), key=_order):
-        key = own["by"].iloc[0]
+    names = table.rows["by"].map(_SEPARATED.join)
+    places = table.rows.groupby(names, sort=False).indices
+    for key in sorted(table.groups, key=_order):
+        own = table.rows.iloc[places.get(_SEPARATED.join(key), [])]
         candidates = [model] if model else _auto(own["dose"].to_numpy(float), counts)
         row = _fitted(own, models=candidates, **how)
         rows.append(dict(zip(table.by, key, strict=True)) | row)
@@ -127,10 +128,10 @@ def _numbers(texts: pd.Series) -> pd.Series:
     return texts.astype("int64") if len(texts) and whole.all() else texts
 
 
-def _order(rows: pd.DataFrame) -> list[tuple[int, float, str]]:
+def _order(key: Sequence[str]) -> list[tuple[int, float, str]]:
     """Groups in order: numbers by size, then texts."""
     parts = []
-    for text in rows["by"].iloc[0]:
+    for text in key:
         try:
             parts.append((0, float(text), text))
         except ValueError:

@@ -33,11 +33,14 @@ class DoseTable:
         Columns that tell groups apart.
     missing
         Rows left out because response or total is missing.
+    groups
+        Values of `by` of all groups of the table, those without any row left among them.
     """
 
     rows: pd.DataFrame
     by: list[str]
     missing: int = 0
+    groups: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass
@@ -143,12 +146,13 @@ def read_dose_table(
     if reader.problems:
         raise InputError(reader.problems)
     by_titles = list(dict.fromkeys(header[i] for i in by_places if i is not None))
-    rows, missing = _rows(reader, records[1:], places, by_titles)
+    groups: dict[tuple[str, ...], None] = {}
+    rows, missing = _rows(reader, records[1:], places, by_titles, groups)
     if not reader.problems and not rows:
         reader.add("has no row with dose and response", "Fill the columns.", line)
     if reader.problems:
         raise InputError(reader.problems)
-    return DoseTable(pd.DataFrame(rows), by_titles, missing)
+    return DoseTable(pd.DataFrame(rows), by_titles, missing, tuple(groups))
 
 
 def _rows(
@@ -156,7 +160,9 @@ def _rows(
     records: Sequence[tuple[int, list[str]]],
     places: dict[str, int | None],
     by: Sequence[str],
+    groups: dict[tuple[str, ...], None],
 ) -> tuple[list[dict[str, object]], int]:
+    """Rows with all that a fit needs, and how many have not; the groups of all are filled in."""
     rows: list[dict[str, object]] = []
     missing = 0
     titles = {key: reader.header[at] for key, at in places.items() if at is not None}
@@ -179,11 +185,12 @@ def _rows(
             reader.add("has no dose", "Write 0 for controls.", row, titles["dose"])
         _check(reader, row, found, titles)
         values = list(found.values())
+        own = tuple(padded[reader.header.index(title)] for title in by)
+        groups.setdefault(own)
         if any(value is None for value in values):
             missing += 1
         elif not any(value is not None and math.isnan(value) for value in values):
-            own = {title: padded[reader.header.index(title)] for title in by}
-            rows.append({"by": tuple(own.values()), **found})
+            rows.append({"by": own, **found})
     return rows, missing
 
 

@@ -41,8 +41,8 @@ def fit_curve(
 ) -> Curve:
     """Fit a log-logistic curve by weighted least squares, or a flat line.
 
-    The slope must earn its place: a curve is chosen over flat when an F-test has p < 0.05 and
-    AICc agrees. The interval of ec50 is the set of values that an F-test of the profile does not
+    The slope must earn its place: a curve is chosen over flat when an F-test has p < 0.05.
+    The interval of ec50 is the set of values that an F-test of the profile does not
     refuse (Bates and Watts 1988), so it may be lopsided or open.
 
     Parameters

@@ -254,3 +254,24 @@ def test_a_middle_beyond_the_doses_never_comes_without_a_flag(seed: int, tmp_pat
         assert np.isnan(row["ec50_high"]), "the true one lies beyond the doses"
     else:
         assert pd.isna(row["ec50"])
+
+
+def test_a_group_without_any_response_keeps_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"x,{dose},{100 - 10 * k}" for k, dose in enumerate([0, 1, 2, 4, 8, 16, 32, 64])]
+    path.write_text("\n".join(["drug,dose,y", *rows, "empty,1,NA", "empty,2,"]) + "\n")
+    fits = run(path, "--by", "drug", dose="dose", response="y").set_index("drug")
+    assert fits.loc["empty", ["model", "n", "flags"]].tolist() == ["", 0, "few_doses"]
+    assert fits.loc["x", "n"] == 8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_eight_single_points_are_enough_for_a_clear_curve(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    dose = np.geomspace(0.01, 30, 8)
+    path = tmp_path / "t.csv"
+    noise = rng.normal(0, 6, 8)
+    pd.DataFrame({"dose": dose, "y": 5 + 95 / (1 + (dose / 0.5) ** 1.3) + noise}).to_csv(path)
+    row = run(path, dose="dose", response="y").iloc[0]
+    assert row["model"] == "4pl"
+    assert row["ec50"] == pytest.approx(0.5, rel=0.6)
