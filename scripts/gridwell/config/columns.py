@@ -270,8 +270,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "bottom": "Lower level of the curve.",
         "auc": "Mean level of the curve over the logarithm of the doses tested, as a fraction of "
         "the control level.",
-        "ic50": "Dose at which half of the negative controls' level is left (percent_inhibition: of "
-        "50 % inhibition); empty where none is.",
+        "ic50": "Dose at which half of the negative controls' level is left (percent_inhibition: "
+        "of 50 % inhibition); empty where none is.",
         "dss": "Drug sensitivity score, type 2.",
         "n_spots": "Spots with the agent that the curve was fitted to.",
         "n_doses": "Distinct doses among them.",
