@@ -432,7 +432,9 @@ def _add_fuse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             help=f"image of the {role} channel and its label image"
             + ("" if role == "nuclei" else "; without labels the intensity alone decides"),
         )
-    parser.add_argument("--out", type=Path, required=True, help="table of the cells, Parquet")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="table of the cells: Parquet, or CSV by its name"
+    )
     parser.add_argument("--spots", type=Path, help="counts, viability and flags, CSV")
     _add_model_options(parser, FuseOptions)
 

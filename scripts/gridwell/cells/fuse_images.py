@@ -43,7 +43,8 @@ def fuse_images(
     options
         Settings.
     cells_out, spots_out
-        Parquet of the cells and CSV of the spot, columns as in `gridwell.config.columns`.
+        Parquet of the cells (CSV where it is called so) and CSV of the spot, columns as in
+        `gridwell.config.columns`.
 
     Raises
     ------
@@ -63,7 +64,8 @@ def fuse_images(
         tables[role] = table.astype({"spot": "str"})
     fused = fuse(ImagePixels(frame, pixels, objects), tables, options=options)
     if cells_out:
-        write_parquet(cells_out, fused.cells)
+        write = write_csv if cells_out.suffix.lower() == ".csv" else write_parquet
+        write(cells_out, fused.cells)
     if spots_out:
         write_csv(spots_out, fused.spots)
     return fused

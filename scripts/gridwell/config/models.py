@@ -400,7 +400,8 @@ class FuseOptions(Options):
     )
     gate: Annotated[float, Field(gt=0, le=10)] = Field(
         default=1.25,
-        description="Farthest match, as a multiple of the sum of half of both objects' diameters.",
+        description="Farthest match, as a multiple of the sum of half of both objects' diameters "
+        "(knn: of half of the body's).",
     )
     max_shift: Annotated[float, Field(ge=0, le=200)] = Field(
         default=12.0,

@@ -13,6 +13,7 @@ from gridwell.cells.instances import segment_channel
 from gridwell.cli import main
 from gridwell.config.columns import column_names
 from gridwell.config.models import SegmentMethod, SegmentOptions
+from scipy.ndimage import gaussian_filter
 
 from tests.unit.cells.simulate import CHANNELS, Scene, draw
 
@@ -104,3 +105,84 @@ def test_mistakes_are_told_and_nothing_is_written(
     assert main([*arguments(folder, **given), "--out", str(tmp_path / "cells.parquet")]) == 1
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_that_is_called_csv_is_one(folder: Path, tmp_path: Path) -> None:
+    assert main([*arguments(folder), "--out", str(tmp_path / "cells.csv")]) == 0
+    assert "p_live" in pd.read_csv(tmp_path / "cells.csv")
+
+
+def fused(folder: Path, **changed: np.ndarray) -> tuple[pd.DataFrame, pd.Series]:
+    """Cells and spot with some files replaced: ``live`` is an image, ``live_labels`` its labels."""
+    for name, image in changed.items():
+        tifffile.imwrite(folder / f"new_{name}.tif", image)
+    given = {
+        role: [
+            str(folder / (f"new_{name}.tif" if name in changed else f"{name}.tif"))
+            for name in (role, f"{role}_labels")
+        ]
+        for role in CHANNELS
+    }
+    out, spots = folder / "out.parquet", folder / "out.csv"
+    assert main([*arguments(folder, **given), "--out", str(out), "--spots", str(spots)]) == 0
+    return pd.read_parquet(out), pd.read_csv(spots).iloc[0]
+
+
+def test_bodies_without_any_nucleus_stay_as_orphans(folder: Path) -> None:
+    labels = tifffile.imread(folder / "nuclei_labels.tif")
+    cells, spot = fused(folder, nuclei_labels=np.zeros_like(labels))
+    for role in ("live", "dead"):
+        count = len(np.unique(tifffile.imread(folder / f"{role}_labels.tif"))) - 1
+        assert spot[f"n_orphan_{role}"] == count == (cells["state"] == f"orphan_{role}").sum()
+    assert spot["flags"] == "empty"
+    assert np.isnan(spot["viability"])
+
+
+def test_a_blank_stain_leaves_the_word_to_its_labels(folder: Path) -> None:
+    image = tifffile.imread(folder / "live.tif")
+    cells, _ = fused(folder, live=np.full_like(image, 300))
+    held = cells.loc[cells["live_label"].notna() & cells["nuclei_label"].notna(), "p_live"]
+    assert (held > 0.5).mean() > 0.95
+
+
+def test_a_stain_of_one_class_without_labels_is_told_undecided(
+    folder: Path, tmp_path: Path
+) -> None:
+    blank = np.full_like(tifffile.imread(folder / "live.tif"), 300)
+    tifffile.imwrite(folder / "blank.tif", blank)
+    given = arguments(folder, live=[str(folder / "blank.tif")])
+    spots = tmp_path / "s.csv"
+    assert main([*given, "--out", str(tmp_path / "c.parquet"), "--spots", str(spots)]) == 0
+    spot = pd.read_csv(spots).iloc[0]
+    assert spot["flags"] == "undecided"
+    assert np.isnan(spot["viability"])
+    assert main([*given, "--out", str(tmp_path / "d.parquet"), "--method", "knn"]) == 1
+
+
+def test_confluent_live_cells_are_not_taken_for_background(tmp_path: Path) -> None:
+    """Live bodies cover most of the image; every tenth was not segmented."""
+    rng = np.random.default_rng(0)
+    yy, xx = np.mgrid[:240, :240]
+    nuclei, live, dead = (np.full((240, 240), 200.0) for _ in CHANNELS)
+    labels = {role: np.zeros((240, 240), np.uint16) for role in CHANNELS}
+    state = []
+    for number, (y, x) in enumerate(
+        ((y, x) for y in range(8, 236, 12) for x in range(8, 236, 12)), start=1
+    ):
+        away = np.hypot(yy - y - rng.uniform(-1, 1), xx - x - rng.uniform(-1, 1))
+        state.append(rng.random() < 0.85)
+        nuclei[away < 4] = 1500
+        labels["nuclei"][away < 4] = number
+        image, role, radius = (live, "live", 7.0) if state[-1] else (dead, "dead", 4.5)
+        image[away < radius] = np.maximum(image[away < radius], 1200 * rng.lognormal(0, 0.3))
+        if rng.random() < 0.9:
+            labels[role][(away < radius) & (labels[role] == 0)] = number
+    for role, image in zip(CHANNELS, (nuclei, live, dead), strict=True):
+        noisy = gaussian_filter(image, 1.2) + rng.normal(0, 12, image.shape)
+        tifffile.imwrite(tmp_path / f"{role}.tif", noisy.clip(0).astype(np.uint16))
+        tifffile.imwrite(tmp_path / f"{role}_labels.tif", labels[role])
+    out = tmp_path / "cells.parquet"
+    assert main([*arguments(tmp_path), "--out", str(out)]) == 0
+    cells = pd.read_parquet(out).dropna(subset=["nuclei_label"]).set_index("nuclei_label")
+    expected = np.where(state, "live", "dead")
+    assert (cells["state"].reindex(range(1, len(state) + 1)) == expected).mean() > 0.97
