@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from gridwell.config.layouts_words import MOLAR, convert_molar
 from gridwell.config.spots import parse_spot, spot_name
 
 _RANGES_NAMED = 6
@@ -138,11 +139,24 @@ def layout_in_words(table: pd.DataFrame, kind: str, assumed: Sequence[str] = ())
 def _doses(rows: pd.DataFrame) -> str:
     """Doses of an agent with their units: ``5 doses, 0.1 to 10 uM``."""
     parts = []
-    for unit, own in rows.dropna(subset=["concentration"]).groupby("unit", dropna=False):
-        doses = sorted(set(own["concentration"]))
+    rows = _one_molar_unit(rows.dropna(subset=["concentration"]))
+    for unit, own in rows.groupby("unit", dropna=False):
+        doses = sorted({float(f"{dose:.9e}") for dose in own["concentration"]})
         name = "" if pd.isna(unit) else " " + str(unit)
         if len(doses) <= 3:
             parts.append(", ".join(f"{dose:g}" for dose in doses) + name)
         else:
             parts.append(f"{len(doses)} doses, {doses[0]:g} to {doses[-1]:g}{name}")
     return "; ".join(parts) or "no doses"
+
+
+def _one_molar_unit(rows: pd.DataFrame) -> pd.DataFrame:
+    """Doses in several molar units in one, uM: 1000 nM and 1 uM are one dose."""
+    molar = rows["unit"].isin(list(MOLAR))
+    if rows.loc[molar, "unit"].nunique() < 2:
+        return rows
+    told = rows[["concentration", "unit"]].copy()
+    pairs = told[molar].itertuples(index=False)
+    told.loc[molar, "concentration"] = [convert_molar(dose, unit, "uM") for dose, unit in pairs]
+    told.loc[molar, "unit"] = "uM"
+    return told

@@ -34,6 +34,12 @@ _AGENT_AND_DOSE = re.compile(
 _NUMBER = re.compile(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
 
 
+def convert_molar(dose: float, unit: str, target: str) -> float:
+    """A molar concentration in another molar unit: (300, nM, uM) -> 0.3, correctly rounded."""
+    power = MOLAR[unit] - MOLAR[target]
+    return dose * 10.0**power if power >= 0 else dose / 10.0**-power
+
+
 def read_unit(text: str) -> Scaled | None:
     """A unit in our spelling, or None: ``µM`` -> (uM, 0), ``mg/mL`` -> (ug/mL, 3)."""
     plain = _plain_unit(text)

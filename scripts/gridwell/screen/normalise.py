@@ -10,19 +10,13 @@ import numpy as np
 import pandas as pd
 
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.layouts import MOLAR
+from gridwell.config.layouts import MOLAR, convert_molar
 
 MOLAR_UNIT = "uM"  # all molar doses of a screen are told in it
 FEW_CONTROLS = 8  # fewer make a shaky hundred percent
 LEAST_CONTROLS = 2  # fewer say nothing of their scatter
 
 Normalise = Literal["percent_of_control", "percent_inhibition", "none"]
-
-
-def convert_molar(dose: float, unit: str, target: str) -> float:
-    """A molar concentration in another molar unit: (300, nM, uM) -> 0.3, correctly rounded."""
-    power = MOLAR[unit] - MOLAR[target]
-    return dose * 10.0**power if power >= 0 else dose / 10.0**-power
 
 
 def common_units(layouts: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

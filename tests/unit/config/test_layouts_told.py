@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
+import pytest
+from gridwell.cli import main
 from gridwell.config.layouts import off_grid, off_grid_in_words
 from gridwell.config.layouts_told import spot_ranges
 from gridwell.config.spots import spot_name
@@ -32,3 +36,12 @@ def test_ranges_are_rectangles():
     )
     assert spot_ranges(reversed(plate[:3])) == "A1-A3"
     assert spot_ranges(plate[::2][:3], most=2) == "A1, A3, and 1 more place"
+
+
+def test_doses_in_several_molar_units_are_told_in_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "units.csv"
+    path.write_text("spot,agent,concentration,unit\nA1,x,1000,nM\nA2,x,1,uM\nA3,x,0.002,mM\n")
+    assert main(["layout", str(path)]) == 0
+    assert "agent x: 1, 2 uM, 3 spots" in capsys.readouterr().out
