@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from gridwell.cells.pixels import ImagePixels
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv, write_parquet
 from gridwell.config.models import FuseOptions
-from gridwell.images.label_files import open_label_image
+from gridwell.images.label_files import open_label_image, read_wide, wide_dtype
 from gridwell.images.reader import open_plane
 from gridwell.images.spots import SpotFrame
 
@@ -22,6 +23,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _SPOT = "A1"
 _RING = 5.0
+_FULL = 65535.0  # of a camera of 16 bits
+_log = logging.getLogger(__name__)
 
 
 def fuse_images(
@@ -72,6 +75,9 @@ def fuse_images(
 
 
 def _image(path: Path) -> Array:
+    wide = wide_dtype(path)
+    if wide is not None:
+        return _in_16_bits(read_wide(path, numbers="iubf"), path)
     with open_plane(path) as plane:
         if plane.info.samples != 1:
             remedy = "Give a gray image, one channel."
@@ -80,6 +86,20 @@ def _image(path: Path) -> Array:
             remedy = "Save the channel as a file of its own."
             raise InputError(Problem(str(path), f"holds {plane.info.planes} planes", remedy))
         return plane.rows(0, plane.info.height)
+
+
+def _in_16_bits(image: Array, path: Path) -> Array:
+    """Grey values of 32 bits or with decimals as a camera would have them: whole, 0 to 65535."""
+    image = np.asarray(image, np.float64)
+    if not np.isfinite(image).all():
+        remedy = "Give every pixel a number."
+        raise InputError(Problem(str(path), "holds pixels that are no number", remedy))
+    low, high = float(image.min()), float(image.max())
+    if low >= 0 and high <= _FULL and (image == np.rint(image)).all():
+        return image.astype(np.uint16)
+    scale = _FULL / (high - low) if high > low else 1.0
+    _log.warning("%s: grey values were taken as (value - %g) x %g", path, low, scale)
+    return np.rint((image - low) * scale).astype(np.uint16)
 
 
 def _labels(path: Path) -> Array:

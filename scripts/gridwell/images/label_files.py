@@ -72,7 +72,7 @@ def open_label_image(path: Path, content: Content) -> Iterator[LabelImage]:
         If it cannot be read or is no label image.
     """
     name = stem(path)
-    dtype = _wide_dtype(path)
+    dtype = wide_dtype(path)
     if dtype is None:
         with open_plane(path, max_gigapixels=_MAX_GIGAPIXELS) as plane:
             info = plane.info
@@ -83,7 +83,7 @@ def open_label_image(path: Path, content: Content) -> Iterator[LabelImage]:
             ignore = IGNORED[content].get(info.dtype)
             yield LabelImage(name, path, (info.height, info.width), plane.rows, ignore)
     else:
-        labels = _read_wide(path)
+        labels = read_wide(path)
         ignore = IGNORED[content].get(str(labels.dtype))
 
         def rows(y0: int, y1: int) -> Labels:
@@ -93,11 +93,11 @@ def open_label_image(path: Path, content: Content) -> Iterator[LabelImage]:
 
 
 def _no_labels(path: Path, reason: str) -> InputError:
-    remedy = "Save the labels as one gray plane of whole numbers (TIFF or PNG)."
+    remedy = "Save it as one gray plane (TIFF or PNG), labels as whole numbers."
     return InputError(Problem(str(path), reason, remedy))
 
 
-def _wide_dtype(path: Path) -> str | None:
+def wide_dtype(path: Path) -> str | None:
     """Type of the pixels of a TIFF that the reader of raw images does not take."""
     import tifffile
 
@@ -111,8 +111,21 @@ def _wide_dtype(path: Path) -> str | None:
     return None if dtype in _NARROW else dtype
 
 
-def _read_wide(path: Path) -> Labels:
-    """Pixels of a TIFF of whole numbers, mapped where the file allows."""
+def read_wide(path: Path, numbers: str = "iub") -> Labels:
+    """Pixels of a TIFF of one plane, mapped where the file allows.
+
+    Parameters
+    ----------
+    path
+        The file.
+    numbers
+        Kinds of numbers that it may hold, as letters of NumPy's dtypes: whole ones.
+
+    Raises
+    ------
+    InputError
+        If it holds something else, is too large or cannot be decoded.
+    """
     import tifffile
 
     with tifffile.TiffFile(path, _multifile=False) as tif:
@@ -122,7 +135,7 @@ def _read_wide(path: Path) -> Labels:
         planes = sum(not other.is_reduced for other in pages)
         if planes != 1 or len(page.shape) != 2:
             raise _no_labels(path, f"holds {planes} planes of {' x '.join(map(str, shape))}")
-        if np.dtype(page.dtype).kind not in "iub":
+        if np.dtype(page.dtype).kind not in numbers:
             raise _no_labels(path, f"holds numbers with decimals ({page.dtype})")
         if page.size > _MAX_GIGAPIXELS * 1e9:
             raise _no_labels(path, f"declares {page.size / 1e9:.3g} gigapixels")

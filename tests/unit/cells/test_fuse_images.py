@@ -186,3 +186,22 @@ def test_confluent_live_cells_are_not_taken_for_background(tmp_path: Path) -> No
     cells = pd.read_parquet(out).dropna(subset=["nuclei_label"]).set_index("nuclei_label")
     expected = np.where(state, "live", "dead")
     assert (cells["state"].reindex(range(1, len(state) + 1)) == expected).mean() > 0.97
+
+
+def test_grey_values_of_other_kinds_tell_the_same(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = tifffile.imread(folder / "live.tif")
+    plain, _ = fused(folder)
+    whole, _ = fused(folder, live=image.astype(np.int32))
+    pd.testing.assert_frame_equal(whole, plain)
+    assert not caplog.records
+    decimals, _ = fused(folder, live=(image / 1000).astype(np.float32))
+    assert (decimals["state"] == plain["state"]).mean() > 0.99
+    assert "grey values were taken as" in caplog.text
+    broken = (image / 1000).astype(np.float32)
+    broken[3, 4] = np.nan
+    tifffile.imwrite(folder / "broken.tif", broken)
+    given = arguments(folder, live=[str(folder / "broken.tif"), str(folder / "live_labels.tif")])
+    assert main([*given, "--out", str(folder / "never.parquet")]) == 1
+    assert not (folder / "never.parquet").exists()
