@@ -23,6 +23,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _SPOT = "A1"
 _RING = 5.0
+_LARGEST_LABEL = 2**24  # exact when label images are shifted as single precision numbers
 _FULL = 65535.0  # of a camera of 16 bits
 _log = logging.getLogger(__name__)
 
@@ -105,7 +106,11 @@ def _in_16_bits(image: Array, path: Path) -> Array:
 def _labels(path: Path) -> Array:
     with open_label_image(path, "instances") as image:
         # Pixels that nobody judged are no object.
-        return np.maximum(image.rows(0, image.shape[0]), 0).astype(np.uint32)
+        labels = np.maximum(image.rows(0, image.shape[0]), 0).astype(np.uint32)
+    if labels.max(initial=0) > _LARGEST_LABEL:
+        reason, remedy = "has too large a label", f"Number the objects from 1 to {_LARGEST_LABEL}."
+        raise InputError(Problem(str(path), reason, remedy, value=int(labels.max())))
+    return labels
 
 
 def _check_sizes(
