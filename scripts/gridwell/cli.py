@@ -448,6 +448,10 @@ def _fuse(options: argparse.Namespace) -> int:
             reason = f"takes an image and its labels, not {len(files)} files"
             remedy = f"Write --{role} IMAGE LABELS"
             raise InputError(Problem("command line", reason, remedy, None, f"--{role}"))
+    inputs = [file for files in given.values() for file in files if file.exists()]
+    for out in (options.out, options.spots):
+        if out and out.exists() and any(out.samefile(file) for file in inputs):
+            raise InputError(Problem(str(out), "is one of the images", "Name another file"))
     fused = fuse_images(
         {role: files[0] for role, files in given.items()},
         {role: files[1] for role, files in given.items() if len(files) == 2},

@@ -107,6 +107,18 @@ def test_mistakes_are_told_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("option", ["--out", "--spots"])
+def test_no_image_is_overwritten(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    image = folder / "nuclei_labels.tif"
+    before = image.read_bytes()
+    out = {"--out": tmp_path / "cells.parquet"} | {option: image}
+    assert main([*arguments(folder), *(str(word) for pair in out.items() for word in pair)]) == 1
+    assert "is one of the images" in capsys.readouterr().err
+    assert image.read_bytes() == before
+
+
 def test_a_table_that_is_called_csv_is_one(folder: Path, tmp_path: Path) -> None:
     assert main([*arguments(folder), "--out", str(tmp_path / "cells.csv")]) == 0
     assert "p_live" in pd.read_csv(tmp_path / "cells.csv")
