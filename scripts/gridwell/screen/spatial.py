@@ -25,7 +25,6 @@ LEAST_GAIN = 0.05  # share of the controls' error that the surface must take off
 SURE_AS = 1.0
 OUTLIER = 4.0  # robust standard deviations at which a control is pulled in
 MAD = 1.4826
-SURFACES = ("none", "linear", "quadratic")
 
 
 @dataclass(frozen=True)
