@@ -226,8 +226,6 @@ def measure_case(name: str, scenes: Sequence[Scene], seed: int) -> list[dict[str
 
 def methods() -> list[str]:
     """Methods that fuse_slide offers."""
-    if "method" not in FuseOptions.model_fields:
-        return ["posterior"]
     return list(get_args(FuseOptions.model_fields["method"].annotation))
 
 
@@ -241,15 +239,12 @@ def every_method(folder: Path, truth: Truth, tried: Sequence[str]) -> dict[str, 
 
 def held(fused: Fused, role: str) -> Array:
     """Nuclei that have a body or share one."""
-    own = fused.nuclei[f"{role}_label"].notna()
-    if f"{role}_shared" in fused.nuclei:
-        own = own | fused.nuclei[f"{role}_shared"].notna()
-    return own.to_numpy(bool)
+    own = fused.nuclei[[f"{role}_label", f"{role}_shared"]]
+    return own.notna().any(axis=1).to_numpy(bool)
 
 
-def fuse(folder: Path, truth: Truth, method: str) -> Fused:
-    """Run fuse_slide and bring its nuclei into the order of the truth."""
-    options = {} if methods() == ["posterior"] else {"method": method}
+def run_fuse(folder: Path, options: FuseOptions) -> float:
+    """Seconds that fuse_slide takes for the slide in a folder."""
     start = time.perf_counter()
     fuse_slide(
         folder / "spots.zarr",
@@ -258,9 +253,14 @@ def fuse(folder: Path, truth: Truth, method: str) -> Fused:
         cells_out=folder / "cells.parquet",
         spots_out=folder / "spots.csv",
         shifts_out=folder / "shifts.json",
-        options=FuseOptions(**options),
+        options=options,
     )
-    seconds = time.perf_counter() - start
+    return time.perf_counter() - start
+
+
+def fuse(folder: Path, truth: Truth, method: str) -> Fused:
+    """Run fuse_slide and bring its nuclei into the order of the truth."""
+    seconds = run_fuse(folder, FuseOptions(method=method))
     cells = pd.read_parquet(folder / "cells.parquet")
     nuclei = cells[cells["nuclei_label"].notna()].astype({"nuclei_label": "int64"})
     order = labelled(truth)[["spot", "nuclei"]].rename(columns={"nuclei": "nuclei_label"})
@@ -464,17 +464,7 @@ def speed() -> None:
 
 def run_stage(folder: Path) -> tuple[float, float]:
     """gridwell: fuse_slide, from labels and pixels to spots.csv"""
-    start = time.perf_counter()
-    fuse_slide(
-        folder / "spots.zarr",
-        {role: folder / f"{role}.parquet" for role in ROLES},
-        {role: folder / f"{role}.zarr" for role in ROLES},
-        cells_out=folder / "cells.parquet",
-        spots_out=folder / "spots.csv",
-        shifts_out=folder / "shifts.json",
-        options=FuseOptions(),
-    )
-    return time.perf_counter() - start, peak_memory()
+    return run_fuse(folder, FuseOptions()), peak_memory()
 
 
 def run_peer(folder: Path) -> tuple[float, float]:
