@@ -27,8 +27,10 @@ from scipy import optimize
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from gridwell.screen.curves import Curve, fit_counts, fit_curve  # noqa: E402
+from gridwell.screen.counts import fit_counts  # noqa: E402
+from gridwell.screen.curve import Curve  # noqa: E402
 from gridwell.screen.growth import fit_gr, gr_values  # noqa: E402
+from gridwell.screen.squares import fit_curve  # noqa: E402
 
 PHI = 25.0
 DOSES = np.r_[np.zeros(12), np.repeat(10 ** np.linspace(-2, 1.5, 8), 3)]

@@ -15,7 +15,7 @@ from gridwell.config.spots import spot_name
 from gridwell.phantom.files import file_names
 from gridwell.phantom.options import Curve, PhantomOptions
 from gridwell.phantom.slide import simulate_slide
-from gridwell.screen.curves import fit_counts
+from gridwell.screen.counts import fit_counts
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOSES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)

@@ -1,4 +1,9 @@
-"""A fitted curve and what can be read from it."""
+"""A fitted curve and what can be read from it.
+
+The curve is ``f(dose) = end + (zero - end) * share(dose)``: `zero` is the response without the
+agent, `end` that at an endless dose (`gridwell.screen.models`). Controls enter as dose 0 and so
+inform `zero` alone.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gridwell.screen.curves import Curve
+from gridwell.screen.curve import Curve
 from gridwell.screen.normalise import Normalise
 from gridwell.screen.sensitivity import drug_sensitivity_score
 

@@ -11,19 +11,13 @@ import pandas as pd
 
 from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
-from gridwell.screen.curves import (
-    CANDIDATES,
-    MIN_LEVELS,
-    MIN_POINTS,
-    MIN_REPEATS,
-    Choose,
-    Curve,
-    fit_counts,
-    fit_curve,
-)
+from gridwell.screen.choice import CANDIDATES, MIN_LEVELS, MIN_POINTS, Choose
+from gridwell.screen.counts import MIN_REPEATS, fit_counts
+from gridwell.screen.curve import Curve
 from gridwell.screen.described import curve_flags, range_flags
 from gridwell.screen.dose_table import DoseTable, plain_title
 from gridwell.screen.models import MODELS, Model
+from gridwell.screen.squares import fit_curve
 
 FITS = "fits.csv (gridwell dose)"
 P_EFFECT = 0.05
@@ -75,7 +69,7 @@ def fit_table(
     model
         The only candidate; None lets the data choose.
     choose, lower, upper, interval
-        As `gridwell.screen.curves.fit_curve`.
+        As `gridwell.screen.squares.fit_curve`.
 
     Returns
     -------

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from gridwell.config.columns import column_names
 from gridwell.config.models import ScreenOptions
-from gridwell.screen.curves import MIN_LEVELS, MIN_POINTS, Curve, fit_counts, fit_curve
+from gridwell.screen.choice import MIN_LEVELS, MIN_POINTS
+from gridwell.screen.counts import fit_counts
+from gridwell.screen.curve import Curve
 from gridwell.screen.described import curve_flags, describe, range_flags
 from gridwell.screen.models import Floats
 from gridwell.screen.normalise import Normalise
 from gridwell.screen.slide import SlideResult, joined
 from gridwell.screen.spatial import PERMUTATIONS, shuffled_within
+from gridwell.screen.squares import fit_curve
 
 POINTS = 101  # of a drawn curve
 FEW_CURVES = 32  # are fitted sooner than processes start

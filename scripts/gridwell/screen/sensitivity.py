@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from gridwell.screen.curves import Curve
+from gridwell.screen.curve import Curve
 
 MIN_ACTIVITY = 10.0  # percent inhibition that counts as activity
 

@@ -9,9 +9,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
-from gridwell.screen.curves import Curve, fit_counts, fit_curve
+from gridwell.screen.counts import fit_counts
+from gridwell.screen.curve import Curve
 from gridwell.screen.models import Model
 from gridwell.screen.sensitivity import drug_sensitivity_score
+from gridwell.screen.squares import fit_curve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
