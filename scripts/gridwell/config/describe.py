@@ -379,6 +379,8 @@ def _plural(words: str) -> str:
     kind, comma, bounds = words.partition(",")
     if kind.startswith("["):
         return f"{words}, …"
+    if words.startswith("one of "):
+        return words.replace("one of", "some of", 1)
     return {"text": "texts"}.get(kind, f"{kind}s") + comma + bounds
 
 
