@@ -39,5 +39,9 @@ rule all:
         rules.version_results.output.record,
 
 
+onstart:
+    begin()
+
+
 onerror:
     print(failure_summary(log[0]))

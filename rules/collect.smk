@@ -4,6 +4,7 @@
 localrules:
     grids,
     segmentations,
+    slides,
     analysis,
     version_results,
 
@@ -16,6 +17,11 @@ rule grids:
 rule segmentations:
     input:
         get_all_instances,
+
+
+rule slides:
+    input:
+        get_slide_results,
 
 
 rule analysis:
@@ -41,6 +47,8 @@ rule version_results:
         commit=1,
     params:
         versioning=study.config.versioning,
+        command=lambda wildcards, output: rerun_command(),
+        repository=lambda wildcards, output: str(REPOSITORY),
         code=code("version_results"),
     script:
         "../scripts/version_results.py"

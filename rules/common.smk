@@ -1,8 +1,10 @@
 """What all rules share: the study, input functions, resources, the hash of a rule's code."""
 
 import fcntl
+import json
 import os
 import re
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -14,18 +16,28 @@ REPOSITORY = Path(workflow.basedir)
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 from gridwell.config.errors import InputError
+from gridwell.config.hashes import content_hash
 from gridwell.config.layouts import layout_files
-from gridwell.config.models import Assay, Role, SpotRole
+from gridwell.config.models import Assay, Role
 from gridwell.config.learn import ANNOTATIONS, needed
+from gridwell.config.provenance import made
+from gridwell.config.settings import (
+    carrier_of,
+    controls_of,
+    empty_spots_of,
+    override_of,
+    screen_settings,
+    slide_settings,
+)
 from gridwell.config.study import load_study
 from gridwell.config.weights import is_of_study, own_model, weights_of
 from gridwell.images.check import TABLE, check_images
-from gridwell.images.copies import find_copies
+from gridwell.images.delivery import copies_in_place, replaced, sources_of
 from gridwell.images.reader import inspect
 from gridwell.network.elements import weights_path
-from gridwell.versions.code import code_hash
-from gridwell.versions.dataset import check_dataset
-from gridwell.versions.hashes import content_hash
+from gridwell.versions.begin import begin_run
+from gridwell.versions.code import changed_code, code_hash, code_state
+from gridwell.versions.checks import check_dataset
 
 # One computation, one thread, in every job: the parallelism is over spots, and sums that are
 # split among threads would depend on how many there are.
@@ -53,7 +65,7 @@ def read_study():
             recipes = wrong_recipes(study.config.learn)
         damaged.extend(problem for problem in problems if problem.file != TABLE)
         wrong = [problem for problem in problems if problem.file == TABLE]
-        return [*check_dataset(study), *wrong, *recipes]
+        return [*check_dataset(study, REPOSITORY), *wrong, *recipes]
 
     try:
         study = load_study(Path.cwd(), dict(config), also=wrong_in_study)
@@ -82,6 +94,18 @@ def take_over_stale_locks():
     for stale in Path(".snakemake/locks").glob("*.lock"):
         stale.unlink(missing_ok=True)
     return lock
+
+
+def begin():
+    """Before the first job, see to it that the history has what the run starts from."""
+    if study.config.versioning != "datalad":
+        return
+    for path in changed_code(REPOSITORY):
+        logger.warning(
+            f"No record will be made of this run: {path} of gridwell was changed and not "
+            "committed. Commit it, and the record is made in the end."
+        )
+    begin_run(study.root, REPOSITORY)
 
 
 study = read_study()
@@ -116,24 +140,24 @@ def channel_of(slide, role):
     )
 
 
-def get_sources(wildcards):
-    """The slide's raw images: where channels.tsv says, or already in raw/ when those are gone."""
-    own = study.channels[wildcards.slide]
-    folder = Path("raw", wildcards.slide)
-    copies = get_copies(wildcards)
-    files = [
-        folder / copies[channel.channel] if copies else study.path_of(channel)
-        for channel in own
-    ]
-    return sorted(map(str, set(files)))
+def get_delivery(wildcards, output):
+    """Where the slide's images come from and how. No part of a result, so no change of it
+    computes anything again: Snakemake leaves functions of `output` out of its comparison.
+    """
+    sources = sources_of(study, wildcards.slide)
+    copies = copies_in_place(study, wildcards.slide)
+    return {
+        "sources": {name: str(path) for name, path in (copies or sources).items()},
+        "paths": {
+            channel.channel: channel.path for channel in study.channels[wildcards.slide]
+        },
+        "options": options("ingest"),
+    }
 
 
-def get_copies(wildcards):
-    """File in raw/<slide> of each channel, where the landing folder was cleared since; else {}."""
-    own = study.channels[wildcards.slide]
-    sources = {channel.channel: study.path_of(channel) for channel in own}
-    copies = find_copies(own, sources, Path("raw", wildcards.slide))
-    return {channel: path.name for channel, path in copies.items()}
+def get_replaced(wildcards):
+    """Images that a changed delivery takes the place of: then the slide is brought in again."""
+    return replaced(study.root, wildcards.slide)
 
 
 def get_override(wildcards):
@@ -169,30 +193,13 @@ def get_layout(wildcards):
 FUSED = (Role.NUCLEI, Role.LIVE, Role.DEAD)
 
 
-def get_override_values(wildcards):
-    override = study.overrides.get(wildcards.slide)
-    return override.model_dump(mode="json") if override else None
+def of_slide(facts):
+    """Function for params: what `facts` tells of the wildcards' slide."""
 
+    def get_facts(wildcards):
+        return facts(study, wildcards.slide)
 
-def get_controls(wildcards):
-    """Role of each control spot of the layout: they tell what stained cells look like."""
-    layout = study.layouts.get(study.slides[wildcards.slide].layout)
-    if layout is None:
-        return {}
-    kinds = (SpotRole.NEG_CTRL.value, SpotRole.POS_CTRL.value)
-    controls = layout[layout["role"].isin(kinds)]
-    return dict(sorted(zip(controls["spot"], controls["role"], strict=True)))
-
-
-def get_empty_spots(wildcards):
-    """Spots that stay empty by the layout: they tell which way up the slide lies."""
-    layout = study.layouts.get(study.slides[wildcards.slide].layout)
-    return [] if layout is None else list(layout.spot[layout.role == SpotRole.EMPTY])
-
-
-def get_carrier(wildcards):
-    name = study.slides[wildcards.slide].carrier
-    return study.carriers[name].model_dump(mode="json") if name else None
+    return get_facts
 
 
 def of_channels(output):
@@ -231,8 +238,11 @@ def get_all_instances(wildcards):
     ]
 
 
-def get_results(wildcards):
-    """Every file of the results that is worth recording, version.json left out: it names a commit."""
+def get_slide_results(wildcards):
+    """Every file of the slides' results that is worth recording.
+
+    version.json is left out: it names a commit.
+    """
     per_slide = [
         "grid.json",
         "grid.csv",
@@ -240,6 +250,7 @@ def get_results(wildcards):
         "tables.zarr",
         "grid.png",
         "spots.csv",
+        "spots.csv.provenance.json",
         "report.html",
     ]
     files = [f"results/{slide}/{name}" for slide in study.slides for name in per_slide]
@@ -254,8 +265,13 @@ def get_results(wildcards):
             files += networks_of(method_of(slide, channel))
         if study.config.export == "plate":
             files.append(f"results/{slide}/plate.zarr")
+    return list(dict.fromkeys(files))
+
+
+def get_results(wildcards):
+    """Every file of the results that is worth recording."""
     both = [*rules.screen.output, *rules.report_screen.output]
-    return list(dict.fromkeys([*files, *both]))
+    return [*get_slide_results(wildcards), *both]
 
 
 def networks_of(method):
@@ -378,8 +394,68 @@ def options(section):
     return getattr(study.config, section).model_dump(mode="json")
 
 
+def script_of(rule):
+    return REPOSITORY / "scripts" / f"{rule}.py"
+
+
 def code(rule):
-    return code_hash(REPOSITORY / "scripts" / f"{rule}.py")
+    return code_hash(script_of(rule))
+
+
+# What the tables of a slide are made by, one after the other, by assay.
+MADE_BY = {
+    Assay.VIABILITY: ("segment", "fuse"),
+    Assay.OBJECTS: ("segment", "summarise_objects"),
+    Assay.COLORIMETRY: ("measure_colour",),
+}
+
+
+@cache
+def state_of(*rules):
+    return code_state(
+        *map(script_of, ("ingest", "tile", "detect_grid", "crop_spots")),
+        *map(script_of, rules),
+    )
+
+
+def provenance(stage):
+    """Function for params: what a slide's results of a stage are made with, for their header."""
+
+    def get_provenance(wildcards):
+        rules = MADE_BY[study.slides[wildcards.slide].assay]
+        if stage == "segment":
+            rules = rules[:1]
+        if stage == "report":
+            rules = (*rules, "report_slide")
+        settings = slide_settings(study, wildcards.slide, stage)
+        return made(state_of(*rules), settings, grid_models())
+
+    return get_provenance
+
+
+def screen_provenance(report=False):
+    """Function for params: what the tables or the report of the screen are made with."""
+
+    def get_provenance(wildcards):
+        by = {rule for slide in study.slides.values() for rule in MADE_BY[slide.assay]}
+        rules = (*sorted(by), "screen", *(["report_screen"] if report else []))
+        return made(state_of(*rules), screen_settings(study, report=report))
+
+    return get_provenance
+
+
+def grid_models():
+    """SHA-256 of the network that finds the grid, where one does."""
+    by_network = study.config.grid.elements == "network"
+    return {weights_path().stem: content_hash(weights_path())} if by_network else {}
+
+
+def rerun_command():
+    """Shell command that computes all results of this run again, whoever runs it."""
+    said = [f"{key}={json.dumps(value)}" for key, value in sorted(config.items())]
+    given = ["--config", *said] if said else []
+    command = ["snakemake", "--snakefile", "workflow/Snakefile", "--forceall"]
+    return shlex.join([*command, *given, "--cores", "all", "--", "analysis"])
 
 
 @cache

@@ -26,9 +26,9 @@ rule detect_grid:
     params:
         channel=lambda wildcards: channel_of(wildcards.slide, Role.GRID),
         carrier_name=lambda wildcards: study.slides[wildcards.slide].carrier,
-        carrier=get_carrier,
-        override=get_override_values,
-        empty=get_empty_spots,
+        carrier=of_slide(carrier_of),
+        override=of_slide(override_of),
+        empty=of_slide(empty_spots_of),
         options=options("grid"),
         gpu=study.config.gpu,
         weights=content_hash(weights_path()),

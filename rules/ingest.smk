@@ -3,9 +3,7 @@ localrules:
 
 
 rule ingest:
-    """Copy the raw images of a slide into the study, checking them on the way."""
-    input:
-        sources=get_sources,
+    """Bring the raw images of a slide into the study, checking them on the way."""
     output:
         slide="raw/{slide}/slide.json",
     log:
@@ -20,11 +18,11 @@ rule ingest:
         runtime=minutes(30),
     params:
         channels=lambda wildcards: [
-            channel.model_dump(mode="json")
+            channel.model_dump(mode="json", exclude={"path"})
             for channel in study.channels[wildcards.slide]
         ],
-        copies=get_copies,
-        max_gigapixels=study.config.ingest.max_gigapixels,
+        replaced=get_replaced,
+        delivery=get_delivery,
         code=code("ingest"),
     script:
         "../scripts/ingest.py"

@@ -7,6 +7,7 @@ rule fuse:
     output:
         cells="results/{slide}/cells.parquet",
         spots="results/{slide}/spots.csv",
+        provenance="results/{slide}/spots.csv.provenance.json",
         shifts="results/{slide}/shifts.json",
     log:
         "logs/fuse/{slide}.log",
@@ -23,7 +24,8 @@ rule fuse:
     params:
         roles=[role.value for role in FUSED],
         options=options("fuse"),
-        controls=get_controls,
+        controls=of_slide(controls_of),
+        provenance=provenance("spots"),
         code=code("fuse"),
     script:
         "../scripts/fuse.py"
@@ -37,6 +39,7 @@ rule summarise_objects:
         instances=of_channels(rules.segment.output.instances),
     output:
         spots="results/{slide}/spots.csv",
+        provenance="results/{slide}/spots.csv.provenance.json",
     log:
         "logs/summarise_objects/{slide}.log",
     wildcard_constraints:
@@ -50,6 +53,7 @@ rule summarise_objects:
     params:
         channels=lambda wildcards: segmented(wildcards.slide),
         min_cells=study.config.fuse.min_cells,
+        provenance=provenance("spots"),
         code=code("summarise_objects"),
     script:
         "../scripts/summarise_objects.py"
@@ -62,6 +66,7 @@ rule measure_colour:
         layout=get_layout,
     output:
         spots="results/{slide}/spots.csv",
+        provenance="results/{slide}/spots.csv.provenance.json",
     log:
         "logs/measure_colour/{slide}.log",
     wildcard_constraints:
@@ -76,6 +81,7 @@ rule measure_colour:
         channel=lambda wildcards: channel_of(wildcards.slide, Role.COLOUR),
         layout=lambda wildcards: study.slides[wildcards.slide].layout,
         options=options("colour"),
+        provenance=provenance("spots"),
         code=code("measure_colour"),
     script:
         "../scripts/measure_colour.py"

@@ -6,6 +6,7 @@ rule report_slide:
         csv=rules.detect_grid.output.csv,
         png=rules.detect_grid.output.png,
         table="results/{slide}/spots.csv",
+        provenance="results/{slide}/spots.csv.provenance.json",
         labels=of_channels(rules.segment.output.labels),
         instances=of_channels(rules.segment.output.instances),
         layout=get_layout,
@@ -28,7 +29,8 @@ rule report_slide:
     params:
         slide=lambda wildcards: study.slides[wildcards.slide].model_dump(mode="json"),
         channels=lambda wildcards: segmented(wildcards.slide),
-        config=study.config.model_dump(mode="json"),
+        config=study.config.model_dump(mode="json", exclude={"ingest"}),
+        provenance=provenance("report"),
         code=code("report_slide"),
     script:
         "../scripts/report_slide.py"
@@ -46,6 +48,7 @@ rule report_screen:
         combinations=rules.screen.output.combinations,
         replicates=rules.screen.output.replicates,
         unmatched=rules.screen.output.unmatched,
+        provenance=rules.screen.output.provenance,
     output:
         html=report("results/screen/report.html", category="Screen"),
     log:
@@ -58,7 +61,8 @@ rule report_screen:
         runtime=minutes(15),
     params:
         slides=list(study.slides),
-        config=study.config.model_dump(mode="json"),
+        config=study.config.model_dump(mode="json", exclude={"ingest"}),
+        provenance=screen_provenance(report=True),
         code=code("report_screen"),
     script:
         "../scripts/report_screen.py"

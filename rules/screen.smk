@@ -2,6 +2,9 @@ rule screen:
     """Join layouts, fit dose response, judge quality."""
     input:
         spots=expand("results/{slide}/spots.csv", slide=study.slides),
+        provenance=expand(
+            "results/{slide}/spots.csv.provenance.json", slide=study.slides
+        ),
         grids=expand(rules.detect_grid.output.json, slide=study.slides),
         instances=get_all_instances,
         layouts=get_layouts,
@@ -15,6 +18,7 @@ rule screen:
         combinations="results/screen/combinations.csv",
         replicates="results/screen/replicates.csv",
         unmatched="results/screen/unmatched.csv",
+        provenance="results/screen/provenance.json",
     log:
         "logs/screen/screen.log",
     conda:
@@ -31,6 +35,7 @@ rule screen:
             for slide, own in study.channels.items()
         },
         options=options("screen"),
+        provenance=screen_provenance(),
         code=code("screen"),
     script:
         "../scripts/screen.py"

@@ -22,6 +22,7 @@ rule segment:
         gpu=study.config.gpu,
         precision=study.config.precision,
         weights=get_shipped_weights,
+        provenance=provenance("segment"),
         code=code("segment"),
     script:
         "../scripts/segment.py"

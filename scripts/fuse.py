@@ -19,4 +19,5 @@ if __name__ == "__main__":
             options=FuseOptions(**snakemake.params.options),
             controls=snakemake.params.controls,
             threads=snakemake.threads,
+            provenance=snakemake.params.provenance,
         )

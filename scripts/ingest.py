@@ -1,25 +1,25 @@
-"""Copy the raw images of a slide into raw/<slide>/ and describe them in slide.json."""
+"""Bring the raw images of a slide into raw/<slide>/ and describe them in slide.json."""
 
 from pathlib import Path
 
-from gridwell.config.models import Channel
+from gridwell.config.models import Channel, IngestOptions
+from gridwell.images.delivery import note_delivery
 from gridwell.images.ingest import ingest_slide
 from job import running
 
 if __name__ == "__main__":
     with running(snakemake):
-        channels = [Channel(**channel) for channel in snakemake.params.channels]
-        raw = Path(snakemake.output.slide).parent
-        # Where the landing folder was cleared after an earlier run, the copies are taken in place.
-        copies = snakemake.params.copies
-        sources = {
-            channel.channel: raw / copies[channel.channel] if copies else Path(channel.path)
-            for channel in channels
-        }
+        slide, delivery = snakemake.wildcards.slide, snakemake.params.delivery
+        channels = [
+            Channel(**channel, path=delivery["paths"][channel["channel"]])
+            for channel in snakemake.params.channels
+        ]
         ingest_slide(
-            snakemake.wildcards.slide,
+            slide,
             channels,
-            sources,
-            raw,
-            max_gigapixels=snakemake.params.max_gigapixels,
+            {name: Path(path) for name, path in delivery["sources"].items()},
+            Path(snakemake.output.slide).parent,
+            IngestOptions(**delivery["options"]),
         )
+        landing = [Path(path) for path in delivery["paths"].values()]
+        note_delivery(Path(), slide, landing)

@@ -17,4 +17,5 @@ if __name__ == "__main__":
             spots_out=Path(snakemake.output.spots),
             options=ColourOptions(**snakemake.params.options),
             slide=snakemake.wildcards.slide,
+            provenance=snakemake.params.provenance,
         )

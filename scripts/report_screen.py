@@ -15,4 +15,5 @@ if __name__ == "__main__":
             slide_reports={slide: f"../{slide}/report.html" for slide in snakemake.params.slides},
             out=Path(snakemake.output.html),
             config=config,
+            provenance=snakemake.params.provenance,
         )

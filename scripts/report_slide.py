@@ -29,4 +29,5 @@ if __name__ == "__main__":
             shifts_json=shifts[0] if shifts else None,
             slide_json=Path(given.slide),
             config=config,
+            provenance=snakemake.params.provenance,
         )

@@ -30,4 +30,5 @@ if __name__ == "__main__":
             out_dir=Path(snakemake.output.spots).parent,
             roles=params.roles,
             threads=snakemake.threads,
+            provenance=params.provenance,
         )

@@ -19,4 +19,5 @@ if __name__ == "__main__":
             threads=snakemake.threads,
             gpu=snakemake.params.gpu,
             precision=snakemake.params.precision,
+            provenance=snakemake.params.provenance,
         )

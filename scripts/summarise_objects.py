@@ -14,4 +14,5 @@ if __name__ == "__main__":
             dict(zip(channels, map(Path, snakemake.input.labels), strict=True)),
             spots_out=Path(snakemake.output.spots),
             min_cells=snakemake.params.min_cells,
+            provenance=snakemake.params.provenance,
         )

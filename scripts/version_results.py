@@ -12,5 +12,6 @@ if __name__ == "__main__":
             map(Path, snakemake.input.results),
             map(Path, snakemake.input.raw),
             versioning=snakemake.params.versioning,
-            command="snakemake --snakefile workflow/Snakefile --forceall --cores all -- analysis",
+            command=snakemake.params.command,
+            repository=Path(snakemake.params.repository),
         )

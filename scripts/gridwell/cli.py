@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gridwell import __version__
+from gridwell.cli_study import Command, add_command, add_study_commands
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import (
     Carrier,
@@ -28,15 +29,14 @@ from gridwell.config.models import (
 from gridwell.phantom.options import PhantomOptions
 
 M = TypeVar("M", bound=BaseModel)
-Command = Callable[[argparse.Namespace], int]
 _CARRIER = "name of a known carrier (docs/options.md), or a file of your own (docs/carriers.md)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status.
 
-    0: done; 1: mistakes in the input, or files that differ (verify); 2: usage; 3: the grid is
-    not certain (grid); 130: interrupted.
+    0: done; 1: mistakes in the input, or files that differ (verify, fsck, reproduce); 2: usage;
+    3: the grid is not certain (grid); 130: interrupted.
     """
     options = _parser().parse_args(arguments)
     command: Command = options.command
@@ -68,26 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gridwell {__version__}")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
-    new = _add(commands, "new", _new, "make a new study", "gridwell new my-study")
-    new.add_argument("study", type=Path, metavar="STUDY", help="folder to make")
-    new.add_argument(
-        "--plain", action="store_true", help="a plain folder, without DataLad (versioning: off)"
-    )
-
-    check = _add(
-        commands, "check", _check, "list every mistake of a study", "gridwell check my-study"
-    )
-    check.add_argument("study", type=Path, metavar="STUDY", nargs="?", default=Path())
-
-    verify = _add(
-        commands,
-        "verify",
-        _verify,
-        "compare a study's files with the record of its last run",
-        "gridwell verify my-study",
-    )
-    verify.add_argument("study", type=Path, metavar="STUDY", nargs="?", default=Path())
-
+    add_study_commands(commands)
     _add_layout(commands)
     _add_simulate(commands)
     _add_grid(commands)
@@ -102,68 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    command: Command,
-    summary: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=command)
-    return parser
-
-
-def _new(options: argparse.Namespace) -> int:
-    from gridwell.versions.new import REPOSITORY, new_study
-
-    pinned = new_study(options.study, versioning=not options.plain)
-    print(f"made the study {options.study}")
-    if not (pinned or options.plain):
-        print("workflow/ was left out: gridwell does not run from a git clone")
-    print(
-        "next: put your slides into config/slides.tsv and config/channels.tsv, then\n"
-        f"  gridwell check {options.study}\n"
-        f"  snakemake --snakefile {REPOSITORY / 'Snakefile'} --directory {options.study}"
-    )
-    return 0
-
-
-def _check(options: argparse.Namespace) -> int:
-    from gridwell.config.study import Study, load_study
-    from gridwell.images.check import check_images
-    from gridwell.learn.presets import wrong_recipes
-    from gridwell.versions.dataset import check_dataset
-
-    def also(study: Study) -> list[Problem]:
-        recipes = wrong_recipes(study.config.learn)
-        return [*check_dataset(study), *check_images(study), *recipes]
-
-    study = load_study(options.study, also=also)
-    channels = sum(map(len, study.channels.values()))
-    print(f"{options.study}: no mistakes; {len(study.slides)} slides, {channels} channels")
-    return 0
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from gridwell.versions.record import verify
-
-    entries = verify(options.study)
-    wrong = [entry for entry in entries if entry["status"] != "identical"]
-    for entry in wrong:
-        print(f"{entry['status']}: {entry['path']}")
-    print(f"{len(entries) - len(wrong)} of {len(entries)} recorded files are identical")
-    return 1 if wrong else 0
-
-
 def _add_layout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "layout",
         _layout,
@@ -213,7 +134,7 @@ def _layout(options: argparse.Namespace) -> int:
 
 
 def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "simulate",
         _simulate,
@@ -238,7 +159,7 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _add_grid(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "grid",
         _grid,
@@ -313,7 +234,7 @@ def _carrier(given: str | None) -> Carrier | None:
 
 
 def _add_segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "segment",
         _segment,
@@ -339,7 +260,7 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _add_train_pixels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "train-pixels",
         _train_pixels,
@@ -377,7 +298,7 @@ def _train_pixels(options: argparse.Namespace) -> int:
 
 
 def _add_correct(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "correct",
         _correct,
@@ -414,7 +335,7 @@ def _correct(options: argparse.Namespace) -> int:
 
 
 def _add_fuse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "fuse",
         _fuse,
@@ -464,7 +385,7 @@ def _fuse(options: argparse.Namespace) -> int:
 
 
 def _add_dose(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "dose",
         _dose,
@@ -544,7 +465,7 @@ def _dose(options: argparse.Namespace) -> int:
 
 
 def _add_measure_colour(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "measure-colour",
         _measure_colour,
@@ -575,7 +496,7 @@ def _measure_colour(options: argparse.Namespace) -> int:
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "evaluate",
         _evaluate,
@@ -632,7 +553,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _add_rate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "rate",
         _rate,

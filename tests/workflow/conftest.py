@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gridwell.config.hashes import content_hash
 from gridwell.phantom.study import simulate_study
-from gridwell.versions.hashes import content_hash
 from gridwell.versions.new import new_study
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 import tifffile
 from gridwell.config.columns import column_names
+from gridwell.config.hashes import content_hash
 from gridwell.versions.dataset import create_dataset
-from gridwell.versions.hashes import content_hash
 from gridwell.versions.record import verify
 
 from tests.workflow.conftest import environment, results_hashes

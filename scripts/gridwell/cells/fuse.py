@@ -22,6 +22,7 @@ from gridwell.cells.states import state_probabilities
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv, write_json, write_parquet
 from gridwell.config.models import FuseOptions, SpotRole
+from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.images.spots import SpotFrame
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -45,6 +46,7 @@ def fuse_slide(
     options: FuseOptions,
     controls: Mapping[str, str] | None = None,
     threads: int = 1,
+    provenance: Provenance | None = None,
 ) -> None:
     """Fuse the channels of a slide: one row a cell, one row a grid position.
 
@@ -67,17 +69,21 @@ def fuse_slide(
         Role of the control spots, ``neg_ctrl`` or ``pos_ctrl``, which may anchor the calibration.
     threads
         Spots measured at a time; the results do not depend on it.
+    provenance
+        Code and configuration that the tables are made with; that of `instances` is added.
 
     Raises
     ------
     InputError
         If a role is missing.
     """
+    if provenance is not None:
+        provenance = with_inputs(provenance, map(read_provenance, instances.values()))
     pixels = SlidePixels(spots_zarr, labels)
     tables = {role: pd.read_parquet(path) for role, path in instances.items()}
     fused = fuse(pixels, tables, options=options, controls=controls, threads=threads)
-    write_parquet(cells_out, fused.cells)
-    write_csv(spots_out, fused.spots)
+    write_parquet(cells_out, fused.cells, provenance)
+    write_csv(spots_out, fused.spots, provenance)
     write_json(shifts_out, fused.facts)
 
 

@@ -18,7 +18,10 @@ import pandas as pd
 
 from gridwell.cells.features import measure
 from gridwell.config.files import write_parquet
+from gridwell.config.hashes import sha256
 from gridwell.config.models import SegmentMethod, SegmentOptions
+from gridwell.config.provenance import Provenance, of_slide
+from gridwell.config.weights import weights_of
 from gridwell.images.labels import LabelWriter
 from gridwell.images.spots import SpotFrame, SpotStack, open_spots
 from gridwell.network.cells import Brightness, Maps, brightness
@@ -51,6 +54,7 @@ def segment_channel(
     gpu: Policy = "allow",
     precision: Precision = "auto",
     study: Path = Path(),
+    provenance: Provenance | None = None,
 ) -> None:
     """Segment one channel of every spot and measure what was found.
 
@@ -80,6 +84,9 @@ def segment_channel(
         Of a network's multiplications.
     study
         The study's folder, where its own networks are.
+    provenance
+        Code and configuration that the features are made with; raw images, network and device
+        are added.
     """
     stack = open_spots(spots_zarr)
     frame = stack.frame
@@ -102,7 +109,24 @@ def segment_channel(
                     _log.warning("%s, channel %s: %s", frame.spots[index], channel, reason)
                 tables.append(_on_slide(table, frame, index))
         writer.note(channel=channel, failed=failed, **work.chosen)
-    write_parquet(instances_out, pd.concat(tables, ignore_index=True))
+    write_parquet(
+        instances_out, pd.concat(tables, ignore_index=True), _whole(provenance, stack, work, study)
+    )
+
+
+def _whole(
+    provenance: Provenance | None, stack: SpotStack, work: _Worker, study: Path
+) -> Provenance | None:
+    """Add to the provenance what only the run knows: raw images, weights, device."""
+    if provenance is None:
+        return None
+    whole = of_slide(provenance, stack.frame.slide, stack.raw)
+    weights = work.weights(study)
+    return {
+        **whole,
+        "models": {**whole["models"], **weights},
+        "device": [work.learned.device_name if work.learned else "cpu"],
+    }
 
 
 def _samples(stack: SpotStack, channel: str) -> list[Sample]:
@@ -147,6 +171,8 @@ class _Worker:
         method.
     chosen
         What the choice of the method was made on; empty where it was given.
+    named
+        Weights as the study names them.
     """
 
     spots_zarr: Path
@@ -157,6 +183,7 @@ class _Worker:
     learned: LearnedMethod | None = None
     levels: Brightness | None = None
     chosen: dict[str, Any] = field(default_factory=dict)
+    named: str = "nuclei"
 
     @classmethod
     def of_channel(
@@ -173,6 +200,7 @@ class _Worker:
         stack = open_spots(spots_zarr)
         role = next(one["role"] for one in stack.channels if one["channel"] == channel)
         method = options.of(channel, role)
+        named = method.weights or "nuclei"
         others = measured_beside(stack, channel)
         network = learned_method(method, study, gpu, precision)
         levels = slide_brightness(stack, channel) if network else None
@@ -180,12 +208,18 @@ class _Worker:
         method, chosen = settled(
             method, lambda: _samples(stack, channel), learned=learned, study=study
         )
-        work = cls(spots_zarr, channel, others, method, options.ring, chosen=chosen)
+        work = cls(spots_zarr, channel, others, method, options.ring, chosen=chosen, named=named)
         if network and method.method == "network":
             samples = [sample.image for sample in _samples(stack, channel)]
             work.learned = network.suited(samples, levels, method)
             work.levels = levels
         return work
+
+    def weights(self, study: Path) -> dict[str, str]:
+        """SHA-256 of the weights that segment the channel, by name; empty where none do."""
+        if self.learned is None and self.method.method != "pixel_classifier":
+            return {}
+        return {self.named: sha256(weights_of(self.named, study))}
 
     def maps(self, spots: range) -> list[Maps]:
         """Maps of spots, in one batch on the GPU."""

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gridwell.cells.flags import is_saturated, join_flags, spot_rows
 from gridwell.config.files import write_csv
+from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.images.labels import open_labels
 from gridwell.images.spots import open_spots
 
@@ -21,6 +22,7 @@ def summarise_objects(
     *,
     spots_out: Path,
     min_cells: int,
+    provenance: Provenance | None = None,
 ) -> None:
     """Count the objects of each segmented channel on every grid position.
 
@@ -37,6 +39,8 @@ def summarise_objects(
         CSV file: slide, spot, row, col, x, y, ``n_<channel>`` of each channel, flags.
     min_cells
         Spots with fewer objects in all channels are flagged few_cells.
+    provenance
+        Code and configuration that the table is made with; that of `instances` is added.
     """
     stack = open_spots(spots_zarr)
     spots = spot_rows(stack.frame)
@@ -65,4 +69,6 @@ def summarise_objects(
             "failed": failed,
         },
     )
-    write_csv(spots_out, spots)
+    if provenance is not None:
+        provenance = with_inputs(provenance, map(read_provenance, instances.values()))
+    write_csv(spots_out, spots, provenance)

@@ -29,6 +29,7 @@ from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv
 from gridwell.config.models import ColourOptions
+from gridwell.config.provenance import Provenance, of_slide
 
 if TYPE_CHECKING:
     from gridwell.images.spots import SpotFrame
@@ -52,6 +53,7 @@ def measure_colour(
     spots_out: Path,
     options: ColourOptions,
     slide: str,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write spots.csv of the colorimetry assay for one slide.
 
@@ -69,6 +71,8 @@ def measure_colour(
         Section ``colour`` of the configuration.
     slide
         Name for the first column.
+    provenance
+        Code and configuration that the table is made with; the raw images are added.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def measure_colour(
         crops(), stack.frame, options, layout=layout, inside=np.asarray(stack.inside, bool)
     )
     table["slide"] = slide
-    write_csv(spots_out, table)
+    write_csv(spots_out, table, provenance and of_slide(provenance, slide, stack.raw))
 
 
 def spot_colours(

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridwell.config.provenance import KEY, Provenance, side_file
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -70,11 +72,14 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+def write_csv(
+    path: str | os.PathLike[str], table: pd.DataFrame, provenance: Provenance | None = None
+) -> None:
     """Write a table as CSV with ``\\n`` line ends, missing values empty, texts defused.
 
     Floating-point numbers keep 8 significant digits: enough for a hundredth of a pixel on
     any slide. Text that a spreadsheet would run as a formula gets a leading apostrophe.
+    What the table was made from goes into a file beside it.
     """
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
@@ -85,6 +90,8 @@ def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
             safe[name] = column.map(_defuse, na_action="ignore")
     with whole(path) as part:
         safe.to_csv(part, index=False, lineterminator="\n", float_format="%.8g")
+    if provenance is not None:
+        write_json(side_file(Path(path)), provenance)
 
 
 def _defuse(value: Any) -> Any:
@@ -93,7 +100,16 @@ def _defuse(value: Any) -> Any:
     return value
 
 
-def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    """Write a table as zstd Parquet, same bytes for the same table."""
+def write_parquet(
+    path: str | os.PathLike[str], table: pd.DataFrame, provenance: Provenance | None = None
+) -> None:
+    """Write a table as zstd Parquet, same bytes for the same table and provenance."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = pa.Table.from_pandas(table, preserve_index=False)
+    if provenance is not None:
+        said = {KEY: json.dumps(provenance, ensure_ascii=False).encode()}
+        columns = columns.replace_schema_metadata({**(columns.schema.metadata or {}), **said})
     with whole(path) as part:
-        table.to_parquet(part, index=False, compression="zstd")
+        pq.write_table(columns, part, compression="zstd")

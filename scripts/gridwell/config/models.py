@@ -92,8 +92,20 @@ class Options(BaseModel):
 
 
 class IngestOptions(Options):
-    """Copying raw images into the study."""
+    """Bringing raw images into the study."""
 
+    by: Literal["copy", "hard_link"] = Field(
+        default="copy",
+        description="copy: raw images are copied into raw/<slide>. hard_link: they get a second "
+        "name there and take no second room; both must lie on one file system, and the image in "
+        "the landing folder becomes read-only with the one in the study. Images that lie in "
+        "raw/<slide> already are taken in place, those at a URL are fetched.",
+    )
+    replace: bool = Field(
+        default=False,
+        description="true: an image that changed since it was brought in takes the place of the "
+        "old one, which stays in the study's history. false: it is a mistake that stops the run.",
+    )
     max_gigapixels: Annotated[float, Field(gt=0)] = Field(
         default=4.0,
         description="Largest declared size of one plane, in 10^9 pixels; larger files are "
@@ -572,13 +584,22 @@ class Channel(Options):
         description="Name of the channel; letters, digits, _ and -.",
     )
     role: Role = Field(description="grid, nuclei, live, dead, colour or other.")
-    path: str = Field(min_length=1, description="Image file; relative paths start at the study.")
+    path: str = Field(
+        min_length=1,
+        description="Image file, or the URL of one (http, https); relative paths start at the "
+        "study.",
+    )
     index: int = Field(default=0, ge=0, description="Plane in the file, from 0.")
     pixel_size_um: float | None = Field(
         default=None,
         gt=0,
         description="Size of a pixel in micrometres; empty: as the file says, if it does.",
     )
+
+    @property
+    def url(self) -> str | None:
+        """Where the image is fetched from, if not from a file."""
+        return self.path if self.path.startswith(("http://", "https://")) else None
 
 
 class LayoutRow(Options):

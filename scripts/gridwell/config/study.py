@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, get_origin
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 from pydantic import BaseModel, ValidationError
@@ -67,8 +68,14 @@ class Study:
     lines: dict[tuple[str, str], int]
 
     def path_of(self, channel: Channel) -> Path:
-        """Image file of a channel; a relative path starts at the study."""
-        return self.root / channel.path
+        """Image file of a channel; a relative path starts at the study.
+
+        That of a URL is where its copy will be.
+        """
+        if channel.url is None:
+            return self.root / channel.path
+        name = PurePosixPath(unquote(urlsplit(channel.url).path)).name or "image"
+        return self.root / "raw" / channel.slide / name
 
     def segmented(self, slide: str) -> tuple[Channel, ...]:
         """Channels of a slide in which objects are segmented, in the order of channels.tsv."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import Channel, Role
-from gridwell.images.copies import find_copies
+from gridwell.images.delivery import check_deliveries, copies_in_place, sources_of
 from gridwell.images.reader import ImageInfo, inspect
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ _SAMPLES = {Role.NUCLEI: 1, Role.LIVE: 1, Role.DEAD: 1, Role.COLOUR: 3}
 def check_images(study: Study) -> list[Problem]:
     """Check the headers of all raw images that the study names; no pixel is decoded.
 
-    A slide that was ingested before and whose sources are gone since is not checked: its
-    images are in the study.
+    A slide whose images are in the study already is checked for changed deliveries only, and
+    one at a URL when it is fetched.
 
     Returns
     -------
@@ -33,11 +33,13 @@ def check_images(study: Study) -> list[Problem]:
         of another size than its slide; empty where all is well. What can be mended in
         channels.tsv names that file and its row; damage names the image.
     """
-    problems: list[Problem] = []
+    problems = check_deliveries(study)
     for slide in study.slides:
         channels = study.channels.get(slide, ())
-        files = {channel.channel: study.path_of(channel) for channel in channels}
-        if find_copies(channels, files, study.root / "raw" / slide):
+        if copies_in_place(study, slide):
+            continue
+        files = sources_of(study, slide)
+        if any(channel.url and not files[channel.channel].exists() for channel in channels):
             continue
         rows = {name: study.lines.get((slide, name)) for name in files}
         budget = study.config.ingest.max_gigapixels

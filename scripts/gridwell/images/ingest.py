@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import whole, write_json
-from gridwell.config.models import Channel
-from gridwell.images.check import agreed_pixel_size, inspect_channels
+from gridwell.config.models import Channel, IngestOptions
+from gridwell.images.check import TABLE, agreed_pixel_size, inspect_channels
 from gridwell.images.copies import name_copies, real_path
 from gridwell.images.description import FORMAT, NAME
 from gridwell.images.reader import ImageInfo, inspect, not_fetched
@@ -26,13 +31,13 @@ def ingest_slide(
     channels: Sequence[Channel],
     files: Mapping[str, Path],
     out_dir: Path,
-    max_gigapixels: float = 4.0,
+    options: IngestOptions | None = None,
 ) -> dict[str, Any]:
-    """Copy the images of a slide into `out_dir` and write its ``slide.json`` last.
+    """Bring the images of a slide into `out_dir` and write its ``slide.json`` last.
 
-    A file that several channels share is copied once. A file that is there already, with the
+    A file that several channels share is brought once. A file that is there already, with the
     same content, is left untouched, also where it is a link into a dataset's annex. On any
-    failure, whatever this call brought is taken away again.
+    failure, whatever this call brought is taken away again, and what it replaced is put back.
 
     Parameters
     ----------
@@ -44,8 +49,8 @@ def ingest_slide(
         Source file of each channel, by the channel's name.
     out_dir
         ``raw/<slide>``.
-    max_gigapixels
-        Largest declared size of a plane, in 10⁹ pixels.
+    options
+        Section ``ingest`` of the configuration.
 
     Returns
     -------
@@ -58,70 +63,137 @@ def ingest_slide(
         If an image is missing, damaged, too large or does not fit the others, if the copy
         differs from what was there under its name, or cannot be written.
     """
-    infos, problems = inspect_channels(channels, files, max_gigapixels)
+    options = options or IngestOptions()
+    _fetch(channels, files)
+    infos, problems = inspect_channels(channels, files, options.max_gigapixels)
     if problems:
         raise InputError(problems)
     pixel_size = agreed_pixel_size(channels, infos)
     names = name_copies(channels, files)
     fresh_folder = not out_dir.exists()
-    brought: list[Path] = []
+    brought = _Brought()
     try:
         entries = []
         for source, name in names.items():
-            entries.append(_bring(source, out_dir / name, brought))
+            entries.append(_bring(source, out_dir / name, brought, options))
+        urls = {names[real_path(files[c.channel])]: c.url for c in channels if c.url}
+        for entry in entries:
+            if entry["name"] in urls:
+                entry["url"] = urls[entry["name"]]
         for channel in channels:
             copy = out_dir / names[real_path(files[channel.channel])]
-            copied = inspect(copy, max_gigapixels, index=channel.index)
+            copied = inspect(copy, options.max_gigapixels, index=channel.index)
             infos[channel.channel] = copied
         info = _describe(slide, channels, infos, pixel_size, entries)
         if not _same_json(out_dir / NAME, info):
             write_json(out_dir / NAME, info)
     except BaseException:
-        for path in brought:
-            path.unlink(missing_ok=True)
+        brought.take_back()
         if fresh_folder:
             with suppress(OSError):  # another process may have put files there
                 out_dir.rmdir()
         raise
+    brought.settle()
     return info
 
 
-def _bring(source: Path, target: Path, brought: list[Path]) -> dict[str, Any]:
-    """Copy one file unless the same is there; return its entry for slide.json."""
+def _fetch(channels: Sequence[Channel], files: Mapping[str, Path]) -> None:
+    """Fetch images at a URL to where their copies belong, those that are there already left."""
+    urls: dict[Path, str] = {}
+    for channel in channels:
+        target = files[channel.channel]
+        if channel.url is None or os.path.lexists(target):
+            continue
+        if urls.setdefault(target, channel.url) != channel.url:
+            reason = f"ends with the same file name as {urls[target]}"
+            remedy = "Fetch one of them yourself, and name the file."
+            raise InputError(Problem(TABLE, reason, remedy, None, "path", channel.url))
+    for target, url in urls.items():
+        try:
+            with whole(target) as part, urlopen(url, timeout=60) as answer, part.open("wb") as out:  # noqa: S310 - http and https alone
+                shutil.copyfileobj(answer, out, _BUFFER)
+                expected = answer.headers.get("Content-Length")
+                if expected is not None and int(expected) != out.tell():
+                    raise OSError(f"the connection ended after {out.tell()} of {expected} bytes")
+        except (OSError, ValueError, HTTPException) as error:
+            remedy = "See whether the URL opens in a browser on this machine, and run again."
+            raise InputError(
+                Problem(TABLE, f"could not be fetched ({error})", remedy, None, "path", url)
+            ) from error
+
+
+@dataclass
+class _Brought:
+    """What a call brought, so that all of it can be taken back."""
+
+    fresh: list[Path] = field(default_factory=list)
+    replaced: dict[Path, Path] = field(default_factory=dict)
+
+    def put_aside(self, target: Path) -> None:
+        """Keep what is to be replaced until all is well."""
+        aside = target.with_name(f".{target.name}.{os.getpid()}.old.part")
+        target.rename(aside)
+        self.replaced[target] = aside
+
+    def take_back(self) -> None:
+        """Undo everything."""
+        for path in self.fresh:
+            path.unlink(missing_ok=True)
+        for target, aside in self.replaced.items():
+            aside.replace(target)
+
+    def settle(self) -> None:
+        """Let go of what was replaced; a dataset keeps its content in the history."""
+        for aside in self.replaced.values():
+            aside.unlink()
+
+
+def _bring(source: Path, target: Path, brought: _Brought, options: IngestOptions) -> dict[str, Any]:
+    """Copy or link one file unless the same is there; return its entry for slide.json."""
     try:
         if os.path.lexists(target):
             if target.is_symlink() and not target.exists():
                 raise not_fetched(target)
             size, digest = _read(source)
-            if real_path(source) != real_path(target) and _read(target) != (size, digest):
+            if real_path(source) == real_path(target) or _read(target) == (size, digest):
+                return {"name": target.name, "size": size, "sha256": digest}
+            if not options.replace:
                 raise InputError(
                     Problem(
                         str(target),
                         f"is there already and differs from {source}",
                         "Raw images never change: give the new image a new slide name in "
-                        "slides.tsv and channels.tsv.",
+                        "slides.tsv and channels.tsv; or set ingest.replace: true, and the "
+                        "history keeps both.",
                     )
                 )
-        else:
-            before = source.stat()
-            with whole(target) as part:
+            brought.put_aside(target)
+        before = source.stat()
+        with whole(target) as part:
+            if options.by == "hard_link":
+                part.hardlink_to(real_path(source))
+                size, digest = _read(source)
+            else:
                 size, digest = _read(source, part)
-                after = source.stat()
-                if (before.st_size, before.st_mtime_ns) != (size, after.st_mtime_ns):
-                    raise InputError(
-                        Problem(
-                            str(source),
-                            "changed while it was copied",
-                            "Wait until the microscope has written it, then run again.",
-                        )
+            after = source.stat()
+            if (before.st_size, before.st_mtime_ns) != (size, after.st_mtime_ns):
+                raise InputError(
+                    Problem(
+                        str(source),
+                        "changed while it was copied",
+                        "Wait until the microscope has written it, then run again.",
                     )
-            brought.append(target)
+                )
+        brought.fresh.append(target)
     except OSError as error:
+        linked = options.by == "hard_link" and error.errno in (errno.EXDEV, errno.EPERM)
         raise InputError(
             Problem(
                 str(source),
-                f"could not be copied to {target}: {error.strerror}",
-                "Make room, or see to the permissions of both folders.",
+                f"could not be {'linked' if linked else 'copied'} to {target}: {error.strerror}",
+                "Set ingest.by: copy; hard links work within one file system only."
+                if linked
+                else "Make room, or see to the permissions of both folders.",
             )
         ) from error
     return {"name": target.name, "size": size, "sha256": digest}

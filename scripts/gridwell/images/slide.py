@@ -84,8 +84,14 @@ def write_slide(raw_dir: Path, out: Path, options: TileOptions) -> None:
                 options.ngff_version,
                 omero=ngff.omero(info["channels"], dtype, windows),
             )
-            | {"gridwell": {key: value for key, value in info.items() if key != "files"}}
+            | {"gridwell": _kept(info)}
         )
+
+
+def _kept(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What the store says of its slide: slide.json, of its files only name and content."""
+    kept = {key: value for key, value in info.items() if key != "files"}
+    return {**kept, "raw": {file["name"]: file["sha256"] for file in info["files"]}}
 
 
 def _write_channel(
@@ -175,7 +181,7 @@ class SlideImage:
         The store.
     info
         ``slide``, ``width``, ``height``, ``dtype``, ``pixel_size_um``, ``acquired`` and
-        ``channels`` as in slide.json.
+        ``channels`` as in slide.json, and ``raw``: SHA-256 of its files by name.
     levels
         Factor of each level: 1, 2, 4… A pixel p of a level with factor f lies at
         (p + 0.5) * f - 0.5 of the full resolution.

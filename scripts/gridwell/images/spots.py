@@ -174,6 +174,7 @@ def crop_spots(
                     **{f.name: _plain(getattr(frame, f.name)) for f in fields(frame)},
                     "inside": list(frame.inside(height, width)),
                     "channels": channels,
+                    "raw": slide.info["raw"],
                 }
             }
         )
@@ -308,6 +309,8 @@ class SpotStack:
         Names of the spots, row by row.
     inside
         Whether each crop lies wholly in the slide.
+    raw
+        SHA-256 of the slide's raw images, by file name.
     """
 
     def __init__(self, path: Path, group: zarr.Group) -> None:
@@ -318,6 +321,7 @@ class SpotStack:
         self.channels: tuple[dict[str, Any], ...] = tuple(self.attributes["channels"])
         self.names = self.frame.spots
         self.inside: tuple[bool, ...] = tuple(self.attributes["inside"])
+        self.raw: dict[str, str] = dict(self.attributes["raw"])
         self._arrays = arrays_of(path, group)
 
     def shape(self, channel: str) -> tuple[int, ...]:

@@ -98,3 +98,13 @@ def device(policy: Policy) -> torch.device:
 
     use_gpu = policy != "forbid" and torch.cuda.is_available()
     return torch.device("cuda:0" if use_gpu else "cpu")
+
+
+def device_name(policy: Policy) -> str:
+    """Name the device of a network: ``cpu``, or what the GPU is called."""
+    place = device(policy)
+    if place.type == "cpu":
+        return "cpu"
+    import torch
+
+    return str(torch.cuda.get_device_name(place))

@@ -25,6 +25,7 @@ from markupsafe import Markup
 
 from gridwell import __version__
 from gridwell.config.files import whole
+from gridwell.config.provenance import Provenance
 from gridwell.report import words
 
 # Metric-compatible fonts: a chart drawn on one machine has the same sizes on another.
@@ -211,6 +212,7 @@ def write_page(
     script: str = "page.js",
     style: Sequence[str] = ("style.css",),
     data: Mapping[str, Any] | None = None,
+    provenance: Provenance | None = None,
     **context: Any,
 ) -> None:
     """Fill a template and write the page to `out`, whole or not at all.
@@ -227,6 +229,8 @@ def write_page(
         Files with the page's script and with its style.
     data
         What the script reads beside the charts.
+    provenance
+        What the page was made from: shown at its foot, and kept for programs to read.
     context
         What the template needs.
     """
@@ -250,6 +254,8 @@ def write_page(
             embedded=embed_json(
                 {"charts": charts.specs, "datasets": charts.datasets, **(data or {})}
             ),
+            provenance=provenance,
+            traced=embed_json(provenance),
             **context,
         )
     )

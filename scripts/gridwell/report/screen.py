@@ -12,6 +12,7 @@ import pandas as pd
 
 from gridwell.config.columns import COLUMNS, QUALITY, column_names
 from gridwell.config.models import Config
+from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.config.spots import row_index
 from gridwell.report import methods, plots, screen_tables, tables, words
 from gridwell.report.page import Chart, Charts, write_page
@@ -77,6 +78,7 @@ def report_screen(
     slide_reports: Mapping[str, str],
     out: Path,
     config: Config | None = None,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write the report of a screen as one HTML file that needs nothing beside it.
 
@@ -93,6 +95,8 @@ def report_screen(
         The HTML file.
     config
         Configuration of the study, for the methods and the list of options.
+    provenance
+        Code and configuration that the report is made with; that of the tables is added.
     """
     screen = _read(Path(screen_dir))
     charts = Charts()
@@ -101,6 +105,8 @@ def report_screen(
         Path(out),
         "screen.html.j2",
         charts,
+        provenance=provenance
+        and with_inputs(provenance, [read_provenance(Path(screen_dir) / "spots.csv")]),
         study=study,
         cards=_cards(screen),
         warnings=_warnings(screen),

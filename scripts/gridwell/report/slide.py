@@ -11,6 +11,7 @@ import pandas as pd
 
 from gridwell.config.metric import parse_metric
 from gridwell.config.models import Config, ReportOptions, Slide
+from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.config.spots import row_letters
 from gridwell.images.spots import SpotStack, open_spots
 from gridwell.report import images, methods, tables, words
@@ -40,6 +41,7 @@ def report_slide(
     shifts_json: Path | None = None,
     slide_json: Path | None = None,
     config: Config | None = None,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write the report of one slide as one HTML file that needs nothing beside it.
 
@@ -69,6 +71,8 @@ def report_slide(
         Facts of the raw files, for the list of sources.
     config
         Configuration of the study, for the methods and the list of options.
+    provenance
+        Code and configuration that the report is made with; that of `spots_csv` is added.
     """
     assay = str(slide.assay)
     grid = json.loads(Path(grid_json).read_text(encoding="utf-8"))
@@ -85,6 +89,7 @@ def report_slide(
         Path(out),
         "slide.html.j2",
         charts,
+        provenance=provenance and with_inputs(provenance, [read_provenance(Path(spots_csv))]),
         slide=slide.slide,
         study=study,
         assay=assay,

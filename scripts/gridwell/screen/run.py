@@ -11,10 +11,11 @@ import pandas as pd
 
 from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.files import write_csv
+from gridwell.config.files import write_csv, write_json
 from gridwell.config.layouts import off_grid_in_words
 from gridwell.config.metric import Metric, parse_metric
 from gridwell.config.models import Assay, ScreenOptions, Slide
+from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.screen.agents import agent_table
 from gridwell.screen.combinations import combination_table
 from gridwell.screen.fits import curve_tables
@@ -39,6 +40,7 @@ def screen_study(
     out_dir: Path,
     roles: Mapping[str, Mapping[str, str]] | None = None,
     threads: int = 1,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write the tables of ``results/screen``.
 
@@ -73,6 +75,8 @@ def screen_study(
         Role of each channel, by slide and channel, for metrics that name a role.
     threads
         Processes to fit curves in; changes nothing but the time.
+    provenance
+        Code and configuration that the tables are made with; that of `spots` is added.
 
     Raises
     ------
@@ -107,6 +111,9 @@ def screen_study(
     tables = screen_tables(results, options, threads)
     for name, table in tables.items():
         write_csv(out_dir / f"{name}.csv", table)
+    if provenance is not None:
+        whole = with_inputs(provenance, map(read_provenance, spots.values()))
+        write_json(out_dir / "provenance.json", whole)
 
 
 def screen_tables(

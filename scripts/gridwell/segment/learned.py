@@ -12,7 +12,7 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import SegmentMethod
 from gridwell.config.weights import weights_of
 from gridwell.network.cells import Brightness, CellNetwork, Maps, brightness, facts_of
-from gridwell.network.device import Policy, Precision, device
+from gridwell.network.device import Policy, Precision, device, device_name
 from gridwell.network.tiles import ReadRows, Tiling
 from gridwell.segment.auto import Candidate, Sample
 from gridwell.segment.flood import FloodOptions, instances, stream_instances
@@ -81,6 +81,11 @@ class LearnedMethod:
     def on_gpu(self) -> bool:
         """Whether maps are computed on a GPU: then in batches, by one process."""
         return device(self._policy).type == "cuda"
+
+    @property
+    def device_name(self) -> str:
+        """Name of the device that maps are computed on: cpu, or what the GPU is called."""
+        return device_name(self._policy)
 
     def maps(self, images: Sequence[Array], levels: Brightness | None = None) -> list[Maps]:
         """Compute the maps of gray images of any sizes, (h, w) each, in one batch.

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+
+from gridwell.versions.git import git_says
 
 # Option values reach a rule as parameters of their own; a new option elsewhere, or a better
 # description of one, is no reason to compute again.
 _NOT_HASHED = {"gridwell.config.models", "gridwell.config.study"}
+# What a result depends on; profiles, tests and words are none of it.
+_COMPUTING = ("Snakefile", "rules", "scripts", "resources", "envs")
 
 
-def code_hash(script: Path) -> str:
-    """Hash `script` and the gridwell modules it reaches by imports, wherever they stand.
+def code_hash(*scripts: Path) -> str:
+    """Hash `scripts` and the gridwell modules they reach by imports, wherever they stand.
 
     Parameters
     ----------
-    script
-        A file in scripts/; the library is the folder gridwell beside it.
+    scripts
+        Files in scripts/; the library is the folder gridwell beside them.
 
     Returns
     -------
@@ -30,8 +36,42 @@ def code_hash(script: Path) -> str:
         The first 16 hex digits of a SHA-256 over names and contents, in sorted order.
         Data files of the library's rooms (templates, styles) count with their room.
     """
-    root = script.parent
-    todo, seen = [script], set[Path]()
+    root = scripts[0].parent
+    digest = hashlib.sha256()
+    for path in _reached(scripts):
+        digest.update(str(path.relative_to(root)).encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def code_state(*scripts: Path) -> dict[str, str | None]:
+    """Name the code that `scripts` run: commit and hash.
+
+    Returns
+    -------
+    state
+        ``commit``: the last one that changed any of that code, so that commits of other things
+        leave it as it is; with ``+changes`` behind it where some of it is edited and not
+        committed; None outside a git clone. ``hash``: as `code_hash`.
+    """
+    files = [str(path) for path in _reached(scripts)]
+    here = scripts[0].parent
+    commit = git_says("log", "-1", "--format=%H", "--", *files, cwd=here) or None
+    if commit and git_says("status", "--porcelain", "--", *files, cwd=here):
+        commit += "+changes"
+    return {"commit": commit, "hash": code_hash(*scripts)}
+
+
+def changed_code(repository: Path) -> list[str]:
+    """Files that results depend on and that are edited and not committed, as git names them."""
+    said = git_says("status", "--porcelain", "--", *_COMPUTING, cwd=repository)
+    return [line[2:].strip() for line in said.splitlines()]
+
+
+def _reached(scripts: Sequence[Path]) -> list[Path]:
+    """List the scripts, the modules that they reach and the data files beside those."""
+    root = scripts[0].parent
+    todo, seen = list(scripts), set[Path]()
     while todo:
         path = todo.pop()
         if path in seen:
@@ -44,13 +84,10 @@ def code_hash(script: Path) -> str:
         for asset in path.parent.rglob("*")
         if path.parent.parent.name == "gridwell" and _is_asset(asset)
     }
-    digest = hashlib.sha256()
-    for path in sorted(seen | assets):
-        digest.update(str(path.relative_to(root)).encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    return sorted(seen | assets)
 
 
+@cache
 def _imported(path: Path, root: Path) -> list[Path]:
     """List the gridwell modules and helpers beside the script that `path` imports."""
     found = []

@@ -1,28 +1,29 @@
 """The study as a DataLad dataset: made once, saved by one committer at a time.
 
-Dangers that this module exists for: git-annex must be on PATH and not only in the
-environment; parallel saves lose records; a missing git identity makes git-annex commit as
-whoever is logged in.
+Dangers that this module exists for: parallel saves lose records; annexed files that are no
+links; a checksum that nobody compared.
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_json
+from gridwell.config.hashes import sha256
 from gridwell.images.description import read_slide_json
-
-if TYPE_CHECKING:
-    from gridwell.config.study import Study
+from gridwell.versions.checks import (
+    check_file_system,
+    check_identity,
+    is_dataset,
+    not_a_dataset,
+    prepare_environment,
+)
+from gridwell.versions.git import git, git_says
 
 ATTRIBUTES = """\
 * annex.backend=SHA256E
@@ -32,6 +33,7 @@ ATTRIBUTES = """\
 **/*.parquet annex.largefiles=(largerthan=1mb)
 **/*.png annex.largefiles=(largerthan=1mb)
 **/*.html annex.largefiles=(largerthan=10mb)
+annotations/** annex.largefiles=(largerthan=1mb)
 """
 RAW_ATTRIBUTES = """\
 * annex.backend=SHA256E
@@ -48,47 +50,11 @@ logs/
 benchmarks/
 landing/
 report.zip
+ro-crate-metadata.json
 truth/
 """
-
-
-def prepare_environment() -> None:
-    """Make git-annex reachable and name a committer where git knows none.
-
-    Raises
-    ------
-    InputError
-        If git or git-annex cannot be found.
-    """
-    here = str(Path(sys.executable).parent)
-    if here not in os.environ.get("PATH", "").split(os.pathsep):
-        os.environ["PATH"] = here + os.pathsep + os.environ.get("PATH", os.defpath)
-    for program in ("git", "git-annex"):
-        if shutil.which(program) is None:
-            raise InputError(
-                Problem(
-                    file="config/config.yaml",
-                    column="versioning",
-                    value="datalad",
-                    reason=f"{program} is not on PATH",
-                    remedy=f"Install {program}, or set versioning: off for a plain folder",
-                )
-            )
-    if not _git_says("config", "user.email"):
-        for who in ("AUTHOR", "COMMITTER"):
-            os.environ.setdefault(f"GIT_{who}_NAME", "gridwell")
-            os.environ.setdefault(f"GIT_{who}_EMAIL", "gridwell@localhost")
-
-
-def _git_says(*arguments: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(  # noqa: S603
-        ["git", *arguments],  # noqa: S607
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() if done.returncode == 0 else ""
+STARTED_FROM = ("config", "annotations", "workflow", ".gitignore", ".gitattributes", ".gitmodules")
+"""What the results of a run depend on beside the raw images; not all of it is in every study."""
 
 
 @contextmanager
@@ -101,67 +67,102 @@ def committing(study: Path) -> Iterator[None]:
         yield
 
 
-def is_dataset(path: Path) -> bool:
-    """Say whether `path` is the root of a DataLad dataset."""
-    return (path / ".datalad").is_dir() and (path / ".git").exists()
-
-
 def create_dataset(study: Path) -> None:
     """Turn an existing folder into a study: superdataset, raw/ as a subdataset.
 
     Files that stand there already are saved with it, those of raw/ in the subdataset.
+
+    Raises
+    ------
+    InputError
+        If git or git-annex is missing, git does not know who commits, or the file system does
+        not carry a dataset. Nothing was changed then.
     """
     prepare_environment()
+    if problems := [*check_identity(study), *check_file_system(study)]:
+        raise InputError(problems)
     import datalad.api as datalad
 
-    with _quiet_datalad():
+    with quiet_datalad():
         (study / ".gitignore").write_text(IGNORE)
         datalad.create(path=str(study), force=True, result_renderer="disabled")
         (study / ".gitattributes").write_text(ATTRIBUTES)
         raw = study / "raw"
         datalad.create(path=str(raw), dataset=str(study), force=True, result_renderer="disabled")
         (raw / ".gitattributes").write_text(RAW_ATTRIBUTES)
-    save(study, ["."], "study: new")
+    save(study, ["."], "study: new", recursive=True)
 
 
-def pin_workflow(study: Path, repository: Path) -> bool:
-    """Add `repository` as the study's subdataset workflow/, pinned at its present commit.
+def pin_workflow(study: Path, repository: Path) -> None:
+    """Make the study's subdataset workflow/ a clone of `repository` at its present commit.
 
-    Returns False, and does nothing, where the repository is no git clone or has no commit.
+    Does nothing where the workflow runs from there, or where it is pinned at that commit. The
+    commit is held by a branch of its own, so that it is never lost and every clone has it.
     """
-    if not _git_says("rev-parse", "HEAD", cwd=repository):
-        return False
-    prepare_environment()
-    import datalad.api as datalad
+    commit = git_says("rev-parse", "HEAD", cwd=repository)
+    pinned = study / "workflow"
+    if not commit or pinned.resolve() == repository.resolve():
+        return
+    if not (pinned / ".git").exists():
+        import datalad.api as datalad
 
-    with _quiet_datalad(), committing(study):
-        datalad.clone(
-            source=str(repository),
-            path=str(study / "workflow"),
-            dataset=str(study),
-            result_renderer="disabled",
-        )
-    return True
+        with quiet_datalad(), committing(study):
+            datalad.clone(
+                source=str(repository.resolve()),
+                path=str(pinned),
+                dataset=str(study),
+                result_renderer="disabled",
+            )
+    if git_says("rev-parse", "HEAD", cwd=pinned) != commit:
+        _git("fetch", "--quiet", str(repository.resolve()), commit, cwd=pinned)
+        _git("checkout", "--quiet", "--detach", commit, cwd=pinned)
+    _git("branch", "--force", f"pinned/{commit[:12]}", commit, cwd=pinned)
+    origin = public_url(repository)
+    if origin and (study / ".gitmodules").exists():
+        key = "submodule.workflow.url"
+        _git("config", "--file", ".gitmodules", key, origin, cwd=study)
 
 
-def save(study: Path, paths: Sequence[str], message: str, *, within: str = ".") -> None:
-    """Save `paths` in the study's dataset, or in its subdataset `within`; all relative to it."""
+def public_url(repository: Path) -> str | None:
+    """Where others can clone `repository` from; None where it was cloned from a folder here."""
+    url = git_says("config", "remote.origin.url", cwd=repository)
+    return url if url.startswith(("https://", "http://", "ssh://", "git@")) else None
+
+
+def _git(*arguments: str, cwd: Path) -> None:
+    done = git(*arguments, cwd=cwd)
+    if done.returncode:
+        raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def save(
+    study: Path,
+    paths: Sequence[str],
+    message: str,
+    *,
+    within: str = ".",
+    recursive: bool = False,
+) -> None:
+    """Save `paths` in the study's dataset, or in its subdataset `within`; all relative to it.
+
+    What is changed within a subdataset is saved there only if `recursive`.
+    """
     prepare_environment()
     import datalad.api as datalad
 
     dataset = study / within
-    with _quiet_datalad(), committing(study):
+    with quiet_datalad(), committing(study):
         datalad.save(
             path=[str(dataset / path) for path in paths],
             dataset=str(dataset),
             message=message,
-            recursive=True,
+            recursive=recursive,
             result_renderer="disabled",
         )
 
 
 @contextmanager
-def _quiet_datalad() -> Iterator[None]:
+def quiet_datalad() -> Iterator[None]:
     """Keep DataLad's own progress off the terminal; its errors are raised."""
     import logging
 
@@ -192,7 +193,8 @@ def version_raw(study: Path, slide: str, *, versioning: str, out: Path) -> None:
     Raises
     ------
     InputError
-        If the study is no dataset though versioning asks for one, or DataLad cannot save.
+        If the study is no dataset though versioning asks for one, DataLad cannot save, or a
+        file differs from what was read when it was brought in.
     """
     folder = study / "raw" / slide
     description = read_slide_json(folder)
@@ -201,14 +203,17 @@ def version_raw(study: Path, slide: str, *, versioning: str, out: Path) -> None:
         if not is_dataset(study / "raw"):
             raise InputError(not_a_dataset())
         save(study, [slide], f"raw: {slide}", within="raw")
-        commit = _git_says("log", "-1", "--format=%H", "--", slide, cwd=study / "raw")
-        dataset = _git_says(
+        commit = git_says("log", "-1", "--format=%H", "--", slide, cwd=study / "raw")
+        dataset = git_says(
             "config", "-f", ".datalad/config", "datalad.dataset.id", cwd=study / "raw"
         )
+        _register_urls(folder, description["files"])
+    for file in description["files"]:
+        _compare(folder / file["name"], file["sha256"])
     files = [
         {
             "name": file["name"],
-            "key": _annex_key(folder / file["name"]),
+            "key": annex_key(folder / file["name"]),
             "sha256": file["sha256"],
             "size": file["size"],
         }
@@ -220,50 +225,59 @@ def version_raw(study: Path, slide: str, *, versioning: str, out: Path) -> None:
     )
 
 
-def _annex_key(path: Path) -> str | None:
+def _compare(path: Path, expected: str) -> None:
+    """Compare a copy with what was read from its source.
+
+    The dataset has just read an annexed copy to name it; any other is read here.
+    """
+    key = annex_key(path)
+    found = hash_in_key(key) if key else None
+    if (found or sha256(path)) != expected:
+        raise InputError(
+            Problem(
+                str(path),
+                "differs from what was read from its source when it was brought in",
+                "See to the disk; then remove the file and run again",
+                value=found,
+            )
+        )
+
+
+def _register_urls(folder: Path, files: Sequence[Mapping[str, Any]]) -> None:
+    """Tell the dataset which images can be had from a URL again."""
+    for file in files:
+        key = annex_key(folder / file["name"])
+        if key and "url" in file:
+            _git("annex", "registerurl", key, file["url"], cwd=folder)
+
+
+def annex_key(path: Path) -> str | None:
     """Key of an annexed file: the name of what its link points to; None for a plain file."""
     return path.readlink().name if path.is_symlink() else None
 
 
-def check_dataset(study: Study) -> list[Problem]:
-    """Check before a run that the study is a dataset where its configuration wants one."""
-    if study.config.versioning == "datalad" and not is_dataset(study.root / "raw"):
-        return [not_a_dataset()]
-    return []
-
-
-def not_a_dataset() -> Problem:
-    """Tell that versioning is on in a folder that is no dataset."""
-    return Problem(
-        file="config/config.yaml",
-        column="versioning",
-        value="datalad",
-        reason="the study is not a DataLad dataset with raw/ as its subdataset",
-        remedy="Turn the folder into one with: gridwell new STUDY (files that are there are kept), "
-        "or set versioning: off",
-    )
+def hash_in_key(key: str) -> str | None:
+    """The SHA-256 that a key of git-annex names; None for keys of another kind."""
+    kind, _, rest = key.partition("-")
+    return rest.partition("--")[2].partition(".")[0] if kind in ("SHA256E", "SHA256") else None
 
 
 def record(study: Path, *, message: str, command: str, facts: Mapping[str, Any]) -> None:
-    """Commit config/, results/ and the pointer to raw/ with a record that can be rerun."""
+    """Commit the pointer to raw/, then the results with a record that can be rerun."""
     prepare_environment()
     from datalad.api import Dataset
     from datalad.core.local.run import run_command
 
-    # Labels that people corrected, and networks that learned from them, where there are some.
-    corrected, networks = (
-        [name] if (study / name).is_dir() else [] for name in ("annotations", "models")
+    inputs, networks = (
+        [name for name in names if (study / name).exists()]
+        for names in (("config", "raw", "workflow", "annotations"), ("models",))
     )
-    save(
-        study,
-        ["config", "raw", ".gitignore", ".gitattributes", *corrected],
-        "study: configuration and raw data",
-    )
-    with _quiet_datalad(), committing(study):
+    save(study, ["raw"], "study: raw images")
+    with quiet_datalad(), committing(study):
         steps = run_command(
             command,
             dataset=Dataset(str(study)),  # paths count from its root, not from where we are
-            inputs=["config", "raw", "workflow", *corrected],
+            inputs=inputs,
             outputs=["results", *networks],
             explicit=True,
             inject=True,

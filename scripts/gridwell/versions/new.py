@@ -6,7 +6,10 @@ import shutil
 from pathlib import Path
 
 from gridwell.config.errors import InputError, Problem
-from gridwell.versions.dataset import create_dataset, is_dataset, pin_workflow
+from gridwell.versions.begin import begin_run
+from gridwell.versions.checks import is_dataset
+from gridwell.versions.dataset import create_dataset
+from gridwell.versions.git import git_says
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATES = REPOSITORY / "config"
@@ -58,7 +61,8 @@ def new_study(study: Path, *, versioning: bool = True) -> bool:
         _switch_off_versioning(study / "config" / "config.yaml")
         return False
     create_dataset(study)
-    return pin_workflow(study, REPOSITORY)
+    begin_run(study, REPOSITORY)
+    return bool(git_says("rev-parse", "HEAD", cwd=REPOSITORY))
 
 
 def _switch_off_versioning(config: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,46 @@ from typing import Any
 from gridwell import __version__
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_json
-from gridwell.versions.dataset import is_dataset, not_a_dataset, record
-from gridwell.versions.hashes import content_hash, sha256
+from gridwell.config.hashes import content_hash, sha256
+from gridwell.config.provenance import SUFFIX
+from gridwell.versions.checks import is_dataset, not_a_dataset
+from gridwell.versions.code import changed_code
+from gridwell.versions.dataset import STARTED_FROM, public_url, record
+from gridwell.versions.git import git_says
 
 RECORD = Path("results/record.json")
+FORMAT = "gridwell-record/2"
 # Libraries whose version can change a number.
 _LIBRARIES = (
+    "datalad",
+    "git-annex",
     "imagecodecs",
+    "matplotlib",
+    "numba",
     "numpy",
     "opencv-python-headless",
     "pandas",
     "pyarrow",
     "scikit-image",
+    "scikit-learn",
     "scipy",
     "snakemake",
+    "statsmodels",
     "tifffile",
+    "torch",
+    "vl-convert-python",
     "zarr",
 )
 
 
 def write_record(
-    study: Path, results: Iterable[Path], raw: Iterable[Path], *, versioning: str, command: str
+    study: Path,
+    results: Iterable[Path],
+    raw: Iterable[Path],
+    *,
+    versioning: str,
+    command: str,
+    repository: Path,
 ) -> None:
     """Write results/record.json, and with DataLad commit it with all results.
 
@@ -48,23 +67,30 @@ def write_record(
         ``datalad`` or ``off``.
     command
         The shell command that computes the results anew from the study's root.
+    repository
+        The clone of gridwell that computed them.
 
     Raises
     ------
     InputError
-        If versioning is ``datalad`` and the study is no dataset.
+        If versioning is ``datalad`` and the study is no dataset, or if code or configuration
+        are not as a commit has them: a record would name what cannot be had again.
     """
-    if versioning == "datalad" and not is_dataset(study):
-        raise InputError(not_a_dataset())
-    facts = {"gridwell": __version__, "python": platform.python_version(), "libraries": _versions()}
+    if versioning == "datalad":
+        if not is_dataset(study):
+            raise InputError(not_a_dataset())
+        if problems := [*_changed_code(repository), *_changed_study(study)]:
+            raise InputError(problems)
+    results = sorted(results)
     versions = [json.loads((study / path).read_text(encoding="utf-8")) for path in raw]
+    facts = _facts(study, results, command, repository)
     write_json(
         study / RECORD,
         {
-            "format": "gridwell-record/1",
+            "format": FORMAT,
             **facts,
             "config": {
-                str(path.relative_to(study)): sha256(path)
+                path.relative_to(study).as_posix(): sha256(path)
                 for path in sorted((study / "config").rglob("*"))
                 if path.is_file()
             },
@@ -72,7 +98,7 @@ def write_record(
                 entry["slide"]: {file["name"]: file["sha256"] for file in entry["files"]}
                 for entry in versions
             },
-            "results": {str(path): content_hash(study / path) for path in sorted(results)},
+            "results": {path.as_posix(): content_hash(study / path) for path in results},
         },
     )
     if versioning == "datalad":
@@ -80,7 +106,71 @@ def write_record(
         record(study, message=f"results: {slides}", command=command, facts=facts)
 
 
-def _versions() -> dict[str, str]:
+def _facts(study: Path, results: Sequence[Path], command: str, repository: Path) -> dict[str, Any]:
+    """What the results were computed with."""
+    made = [
+        json.loads((study / path).read_text(encoding="utf-8"))
+        for path in results
+        if path.name.endswith(SUFFIX)
+    ]
+    models = {name: digest for each in made for name, digest in each["models"].items()}
+    return {
+        "command": command,
+        "gridwell": __version__,
+        "code": {
+            "commit": git_says("rev-parse", "HEAD", cwd=repository) or None,
+            "url": public_url(repository),
+        },
+        "python": platform.python_version(),
+        "libraries": libraries(),
+        "device": {
+            "cpu": _processor(),
+            "used": sorted({device for each in made for device in each["device"]}),
+        },
+        "models": dict(sorted(models.items())),
+    }
+
+
+def _changed_code(repository: Path) -> list[Problem]:
+    """Tell of code that no commit holds."""
+    return [
+        Problem(
+            str(repository / path),
+            "was changed and not committed, so that no record can name the code of these results",
+            "The results are kept. Commit the code (git commit), or undo the change, and run again",
+        )
+        for path in changed_code(repository)
+    ]
+
+
+def _changed_study(study: Path) -> list[Problem]:
+    """Tell of a configuration that was changed while the run was going on."""
+    there = [name for name in STARTED_FROM if (study / name).exists()]
+    said = git_says(
+        "status", "--porcelain", "--ignore-submodules=untracked", "--", *there, cwd=study
+    )
+    return [
+        Problem(
+            line[3:],
+            "was changed while the run was going on, and the results are those of before",
+            "Run again: it starts from the file as it is now",
+        )
+        for line in said.splitlines()
+    ]
+
+
+def _processor() -> str:
+    """Name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def libraries() -> dict[str, str]:
+    """Versions of the libraries that can change a number."""
     found = {}
     for name in _LIBRARIES:
         try:
@@ -88,6 +178,38 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # another distribution of the same library
             continue
     return found
+
+
+def read_record(study: Path) -> dict[str, Any]:
+    """Read results/record.json.
+
+    Raises
+    ------
+    InputError
+        If the study has no record, or one that cannot be read.
+    """
+    try:
+        recorded = json.loads((study / RECORD).read_text(encoding="utf-8"))
+        if recorded["format"] != FORMAT:
+            raise ValueError(f"its format is {recorded['format']}")
+        return dict(recorded)
+    except FileNotFoundError:
+        reason = "the study has no record of a finished run"
+        remedy = "Run the workflow to its end first"
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"the record cannot be read ({error})"
+        remedy = "Restore it from the study's history, or run the workflow again"
+    raise InputError(Problem(str(RECORD), reason, remedy))
+
+
+def recorded_files(record: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of every file that a record names, by path from the study."""
+    raw = {
+        f"raw/{slide}/{name}": digest
+        for slide, files in record["raw"].items()
+        for name, digest in files.items()
+    }
+    return raw | record["config"] | record["results"]
 
 
 def verify(study: Path) -> list[dict[str, str]]:
@@ -105,38 +227,14 @@ def verify(study: Path) -> list[dict[str, str]]:
     InputError
         If the study has no record, or one that cannot be read.
     """
-    path = study / RECORD
-    try:
-        recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        expected = {
-            f"raw/{slide}/{name}": hash_
-            for slide, files in recorded["raw"].items()
-            for name, hash_ in files.items()
-        }
-        expected |= recorded["config"] | recorded["results"]
-    except FileNotFoundError:
-        raise InputError(
-            Problem(
-                file=str(RECORD),
-                reason="the study has no record of a finished run",
-                remedy="Run the workflow to its end first",
-            )
-        ) from None
-    except (ValueError, KeyError, AttributeError) as error:
-        raise InputError(
-            Problem(
-                file=str(RECORD),
-                reason=f"the record cannot be read ({error})",
-                remedy="Restore it from the study's history, or run the workflow again",
-            )
-        ) from error
     return [
-        {"path": name, "status": _status(study / name, hash_)}
-        for name, hash_ in sorted(expected.items())
+        {"path": name, "status": status_of(study / name, digest)}
+        for name, digest in sorted(recorded_files(read_record(study)).items())
     ]
 
 
-def _status(path: Path, expected: str) -> str:
+def status_of(path: Path, expected: str) -> str:
+    """Compare a file or Zarr directory with its recorded hash; see `verify`."""
     if path.is_symlink() and not path.exists():
         return "not fetched"
     if not path.exists():

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from gridwell.config.errors import InputError
+from gridwell.config.hashes import sha256
 from gridwell.config.models import Config
 from gridwell.images.description import FORMAT, NAME
 from gridwell.versions.dataset import (
@@ -20,7 +21,6 @@ from gridwell.versions.dataset import (
     prepare_environment,
     version_raw,
 )
-from gridwell.versions.hashes import sha256
 from gridwell.versions.new import new_study
 from gridwell.versions.record import verify, write_record
 

@@ -1,0 +1,104 @@
+"""What config/ says that bears on a result: the options of the stages it passed through."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from gridwell.config.models import Assay, SpotRole
+from gridwell.config.study import Study
+
+Stage = Literal["segment", "spots", "report"]
+
+_CONTROLS = (SpotRole.NEG_CTRL.value, SpotRole.POS_CTRL.value)
+
+
+def controls_of(study: Study, slide: str) -> dict[str, str]:
+    """Role of each control spot of a slide's layout: they tell what stained cells look like."""
+    layout = study.layouts.get(study.slides[slide].layout or "")
+    if layout is None:
+        return {}
+    controls = layout[layout["role"].isin(_CONTROLS)]
+    return dict(sorted(zip(controls["spot"], controls["role"], strict=True)))
+
+
+def empty_spots_of(study: Study, slide: str) -> list[str]:
+    """Spots that stay empty by a slide's layout: they tell which way up the slide lies."""
+    layout = study.layouts.get(study.slides[slide].layout or "")
+    return [] if layout is None else list(layout["spot"][layout["role"] == SpotRole.EMPTY])
+
+
+def override_of(study: Study, slide: str) -> dict[str, Any] | None:
+    """What people know of a slide's grid."""
+    override = study.overrides.get(slide)
+    return override.model_dump(mode="json") if override else None
+
+
+def carrier_of(study: Study, slide: str) -> dict[str, Any] | None:
+    """A slide's carrier."""
+    name = study.slides[slide].carrier
+    return study.carriers[name].model_dump(mode="json") if name else None
+
+
+def slide_settings(study: Study, slide: str, stage: Stage) -> dict[str, Any]:
+    """All that bears on a slide's results up to a stage.
+
+    Parameters
+    ----------
+    study, slide
+        The study and the name of the slide.
+    stage
+        ``segment``: objects of each channel. ``spots``: spots.csv and cells.parquet.
+        ``report``: the slide's report, which shows the whole configuration.
+
+    Returns
+    -------
+    settings
+        Plain data. Where files lie and how they are copied is no part of it, nor is what the
+        rules of other stages and other assays take.
+    """
+    config, assay = study.config.model_dump(mode="json"), study.slides[slide].assay
+    settings = {
+        "gpu": config["gpu"],
+        **{section: config[section] for section in ("tile", "grid", "spots")},
+        "channels": [
+            channel.model_dump(mode="json", exclude={"path"}) for channel in study.channels[slide]
+        ],
+        "carrier": carrier_of(study, slide),
+        "override": override_of(study, slide),
+        "empty": empty_spots_of(study, slide),
+    }
+    if assay is not Assay.COLORIMETRY:
+        settings |= {"segment": config["segment"], "precision": config["precision"]}
+    if stage == "segment":
+        return settings
+    if assay is Assay.VIABILITY:
+        settings |= {"fuse": config["fuse"], "controls": controls_of(study, slide)}
+    elif assay is Assay.OBJECTS:
+        settings |= {"min_cells": config["fuse"]["min_cells"]}
+    else:
+        settings |= {"colour": config["colour"], "layout": _layout(study, slide)}
+    if stage == "report":
+        row = study.slides[slide].model_dump(mode="json")
+        settings |= {"slide": row, "layout": _layout(study, slide), "config": _shown(config)}
+    return settings
+
+
+def screen_settings(study: Study, *, report: bool = False) -> dict[str, Any]:
+    """All that bears on the tables of the screen, or on its report."""
+    config = study.config.model_dump(mode="json")
+    return {
+        "slides": {name: slide_settings(study, name, "spots") for name in study.slides},
+        "rows": [slide.model_dump(mode="json") for slide in study.slides.values()],
+        "layouts": {name: _layout(study, name) for name in study.slides},
+        **({"config": _shown(config)} if report else {"screen": config["screen"]}),
+    }
+
+
+def _layout(study: Study, slide: str) -> str | None:
+    layout = study.layouts.get(study.slides[slide].layout or "")
+    return None if layout is None else str(layout.to_csv(index=False, lineterminator="\n"))
+
+
+def _shown(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as reports take it: how images were brought in does not show."""
+    return {name: value for name, value in config.items() if name != "ingest"}

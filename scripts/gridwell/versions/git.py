@@ -1,0 +1,28 @@
+"""Asking git: one place that starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+
+def git(*arguments: str | os.PathLike[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run git in a folder; the caller looks at the exit status."""
+    return subprocess.run(  # noqa: S603
+        ["git", *arguments],  # noqa: S607
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        errors="surrogateescape",
+    )
+
+
+def git_says(*arguments: str | os.PathLike[str], cwd: Path) -> str:
+    """What git prints, without the line end; empty where it fails or is not there."""
+    try:
+        done = git(*arguments, cwd=cwd)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.rstrip("\n") if done.returncode == 0 else ""
