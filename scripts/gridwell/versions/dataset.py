@@ -163,16 +163,22 @@ def save(
 
 @contextmanager
 def quiet_datalad() -> Iterator[None]:
-    """Keep DataLad's own progress off the terminal; its errors are raised."""
+    """Keep DataLad's own words off the terminal; what it could not do is raised or returned."""
+    import io
     import logging
 
-    logger = logging.getLogger("datalad")
+    import datalad.api  # noqa: F401 - sets its own level when it is imported first
+    from datalad.ui import ui
+
+    logger, out = logging.getLogger("datalad"), ui.ui.out
     before = logger.level
     logger.setLevel(logging.ERROR)
+    ui.ui.out = io.StringIO()
     try:
         yield
     finally:
         logger.setLevel(before)
+        ui.ui.out = out
 
 
 def version_raw(study: Path, slide: str, *, versioning: str, out: Path) -> None:

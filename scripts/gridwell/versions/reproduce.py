@@ -100,16 +100,19 @@ def reproduce(
     if out.exists():
         raise InputError(Problem(str(out), "is there already", "Choose a new folder with --out"))
     _allow_host(source)
+    _say(f"cloning {source}")
     _clone(source, out)
     commit = _check_out(out, tag)
     record = read_record(out)
     if slide is not None and slide not in record["raw"]:
         remedy = suggest(slide, list(record["raw"]), "slides")
         raise InputError(Problem("command line", "is no slide of the study", remedy, value=slide))
+    _say("fetching code and raw images")
     _get_code(out, repository)
     _get_inputs(out, [slide] if slide else list(record["raw"]))
     published = published_files(out, commit, slide)
     _remove_results(out, published, slide)
+    _say("computing everything again")
     finished = _run(out, record, slide, cores, config)
     then, now = record["libraries"], libraries()
     return Reproduced(
@@ -118,6 +121,11 @@ def reproduce(
         finished,
         [(name, then[name], now.get(name, "none")) for name in then if now.get(name) != then[name]],
     )
+
+
+def _say(text: str) -> None:
+    """Tell how far it is; verdicts alone go to standard output."""
+    print(f"gridwell reproduce: {text}", file=sys.stderr, flush=True)
 
 
 def _be_someone(folder: Path) -> None:
@@ -298,7 +306,6 @@ def _run(
         *(("--config", *options) if options else ()),
         *("--", "slides" if slide else "analysis"),
     ]
-    # Verdicts alone go to standard output.
     done = subprocess.run(command, cwd=out, check=False, stdout=sys.stderr.fileno())  # noqa: S603
     return done.returncode == 0
 
