@@ -23,7 +23,7 @@ from gridwell.versions.checks import (
     not_a_dataset,
     prepare_environment,
 )
-from gridwell.versions.git import git, git_says
+from gridwell.versions.git import git_does, git_says
 
 ATTRIBUTES = """\
 * annex.backend=SHA256E
@@ -114,25 +114,19 @@ def pin_workflow(study: Path, repository: Path) -> None:
                 result_renderer="disabled",
             )
     if git_says("rev-parse", "HEAD", cwd=pinned) != commit:
-        _git("fetch", "--quiet", str(repository.resolve()), commit, cwd=pinned)
-        _git("checkout", "--quiet", "--detach", commit, cwd=pinned)
-    _git("branch", "--force", f"pinned/{commit[:12]}", commit, cwd=pinned)
+        git_does("fetch", "--quiet", str(repository.resolve()), commit, cwd=pinned)
+        git_does("checkout", "--quiet", "--detach", commit, cwd=pinned)
+    git_does("branch", "--force", f"pinned/{commit[:12]}", commit, cwd=pinned)
     origin = public_url(repository)
     if origin and (study / ".gitmodules").exists():
         key = "submodule.workflow.url"
-        _git("config", "--file", ".gitmodules", key, origin, cwd=study)
+        git_does("config", "--file", ".gitmodules", key, origin, cwd=study)
 
 
 def public_url(repository: Path) -> str | None:
     """Where others can clone `repository` from; None where it was cloned from a folder here."""
     url = git_says("config", "remote.origin.url", cwd=repository)
     return url if url.startswith(("https://", "http://", "ssh://", "git@")) else None
-
-
-def _git(*arguments: str, cwd: Path) -> None:
-    done = git(*arguments, cwd=cwd)
-    if done.returncode:
-        raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
 
 
 def save(
@@ -254,7 +248,7 @@ def _register_urls(folder: Path, files: Sequence[Mapping[str, Any]]) -> None:
     for file in files:
         key = annex_key(folder / file["name"])
         if key and "url" in file:
-            _git("annex", "registerurl", key, file["url"], cwd=folder)
+            git_does("annex", "registerurl", key, file["url"], cwd=folder)
 
 
 def annex_key(path: Path) -> str | None:

@@ -26,3 +26,16 @@ def git_says(*arguments: str | os.PathLike[str], cwd: Path) -> str:
     except FileNotFoundError:
         return ""
     return done.stdout.rstrip("\n") if done.returncode == 0 else ""
+
+
+def git_does(*arguments: str | os.PathLike[str], cwd: Path) -> None:
+    """Have git do something that must succeed.
+
+    Raises
+    ------
+    RuntimeError
+        With what git says, if it fails.
+    """
+    done = git(*arguments, cwd=cwd)
+    if done.returncode:
+        raise RuntimeError(f"git {arguments[0]}: {done.stderr.strip()}")

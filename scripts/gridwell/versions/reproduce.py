@@ -24,7 +24,7 @@ from gridwell.config.hashes import IGNORED, sha256
 from gridwell.versions.checks import check_identity, prepare_environment
 from gridwell.versions.compare import Verdict, compare_result, judge_pages
 from gridwell.versions.dataset import hash_in_key, quiet_datalad
-from gridwell.versions.git import git, git_says
+from gridwell.versions.git import git, git_does, git_says
 from gridwell.versions.record import RECORD, libraries, read_record
 from gridwell.versions.store import told
 from gridwell.versions.trace import config_of
@@ -96,7 +96,8 @@ def reproduce(
         the computation needs cannot be fetched.
     """
     prepare_environment()
-    _be_someone(out.parent)
+    out = out.absolute()
+    _be_someone(Path.cwd())
     if out.exists():
         raise InputError(Problem(str(out), "is there already", "Choose a new folder with --out"))
     _allow_host(source)
@@ -159,7 +160,7 @@ def _clone(source: str, out: Path) -> None:
     with quiet_datalad():
         results = datalad.clone(
             source=source,
-            path=str(out.absolute()),
+            path=str(out),
             result_renderer="disabled",
             on_failure="ignore",
             return_type="list",
@@ -183,7 +184,7 @@ def _check_out(out: Path, tag: str | None) -> str:
             remedy = suggest(tag, tags, "tags") if tags else "The study has no tags; leave it out"
             raise InputError(Problem("command line", "is no version of the study", remedy, None,
                                      "--tag", tag))  # fmt: skip
-        git("checkout", "--quiet", "--detach", commit, cwd=out)
+        git_does("checkout", "--quiet", "--detach", commit, cwd=out)
     return git_says("rev-parse", "HEAD", cwd=out)
 
 
@@ -195,8 +196,8 @@ def _get_code(out: Path, repository: Path) -> None:
         raise InputError(Problem(str(out), reason, "Ask the authors for a study with its code"))
     commit, workflow = entry[2], out / "workflow"
     if not git("cat-file", "-e", f"{commit}^{{commit}}", cwd=repository).returncode:
-        git("clone", "--quiet", "--no-checkout", str(repository), str(workflow), cwd=out)
-        git("checkout", "--quiet", "--detach", commit, cwd=workflow)
+        git_does("clone", "--quiet", "--no-checkout", repository, workflow, cwd=out)
+        git_does("checkout", "--quiet", "--detach", commit, cwd=workflow)
     else:
         _get(out, ["workflow"], data=False)
     if git_says("rev-parse", "HEAD", cwd=workflow) != commit:
@@ -218,8 +219,8 @@ def _get(out: Path, paths: Sequence[str], *, data: bool = True) -> None:
 
     with quiet_datalad():
         results = datalad.get(
-            path=[str(out.absolute() / path) for path in paths],
-            dataset=str(out.absolute()),
+            path=[str(out / path) for path in paths],
+            dataset=str(out),
             get_data=data,
             result_renderer="disabled",
             on_failure="ignore",
