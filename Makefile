@@ -28,6 +28,14 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
+# Every version has an author; where git knows none, it is the demo itself.
+ifeq ($(shell git config user.email),)
+demo demo/landing/.done: export GIT_AUTHOR_NAME := gridwell demo
+demo demo/landing/.done: export GIT_AUTHOR_EMAIL := demo@localhost
+demo demo/landing/.done: export GIT_COMMITTER_NAME := gridwell demo
+demo demo/landing/.done: export GIT_COMMITTER_EMAIL := demo@localhost
+endif
+
 demo/landing/.done: | $(VENV)/.run
 	@test ! -d demo || { chmod -R u+w demo; rm -rf demo; }
 	@$(BIN)/gridwell new demo >/dev/null
@@ -66,6 +74,7 @@ format: $(VENV)/.dev  ## put code into shape
 
 docs: $(VENV)/.run  ## write the option and column pages, schemas and templates anew
 	$(BIN)/python -m gridwell.config.describe
+	$(BIN)/python -m gridwell.versions.tolerances
 
 report: $(VENV)/.dev  ## Snakemake's own report of the demo's run
 	$(BIN)/snakemake --snakefile Snakefile --directory demo --report report.zip

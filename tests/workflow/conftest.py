@@ -15,14 +15,19 @@ from gridwell.phantom.study import simulate_study
 from gridwell.versions.new import new_study
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "A. Author"), ("EMAIL", "author@example.org"))
+}
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment(home: Path) -> dict[str, str]:
-    """An environment without any git identity, as on a fresh machine."""
+    """An environment where git knows nothing but who commits."""
     home.mkdir(exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return kept | {"HOME": str(home), "GIT_CONFIG_GLOBAL": os.devnull}
+    return kept | IDENTITY | {"HOME": str(home), "GIT_CONFIG_GLOBAL": os.devnull}
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,6 @@ import pandas as pd
 import pytest
 import tifffile
 from gridwell.config.columns import column_names
-from gridwell.config.hashes import content_hash
-from gridwell.versions.dataset import create_dataset
-from gridwell.versions.record import verify
 
 from tests.workflow.conftest import environment, results_hashes
 
@@ -300,38 +297,3 @@ def test_cluster_jobs_are_few(blank_study, run):
     done = run(blank_study, "--dry-run", "--quiet", "rules")
     total = re.search(r"^total\s+(\d+)", done.stdout + done.stderr, re.MULTILINE)
     assert int(total[1]) <= 14
-
-
-@pytest.mark.datalad
-def test_datalad_study_records_the_run(blank_study, tmp_path, run, finished_study):
-    if not shutil.which("git"):
-        pytest.skip("git is not installed")
-    study = Path(shutil.copytree(blank_study, tmp_path / "study"))
-    config = study / "config/config.yaml"
-    config.write_text(config.read_text().replace('versioning: "off"', "versioning: datalad"))
-    create_dataset(study)
-    run(study)
-
-    def git(*arguments: str) -> str:
-        from gridwell.versions.dataset import prepare_environment
-
-        prepare_environment()
-        done = subprocess.run(
-            ["git", "-C", study, *arguments], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    assert "[DATALAD RUNCMD]" in git("log", "-1", "--format=%B")
-    assert git("status", "--porcelain") == ""
-    slide = slide_of(study)
-    version = json.loads((study / f"results/{slide}/version.json").read_text())
-    assert version["commit"] == git("-C", "raw", "log", "-1", "--format=%H", "--", slide)
-    assert all(file["key"].startswith("SHA256E-") for file in version["files"])
-    assert {entry["status"] for entry in verify(study)} == {"identical"}
-    tables = ["grid.csv", "spots.csv", "cells.parquet", "report.html"]
-    for name in tables:
-        assert content_hash(study / f"results/{slide}/{name}") == content_hash(
-            finished_study / f"results/{slide}/{name}"
-        ), name
-    done = run(study)
-    assert "Nothing to be done" in done.stdout + done.stderr

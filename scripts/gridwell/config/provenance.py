@@ -13,7 +13,7 @@ footer of an HTML report. The same fields everywhere, in this order:
     where that code was edited and not committed; null outside a git clone. ``hash``: of that
     code's content.
 ``models``
-    SHA-256 of the weights of each network that was asked, by name.
+    SHA-256 of the weights of each network that found the grid or the objects, by name.
 ``config``
     SHA-256 of all that config/ says that bears on the result.
 ``device``
@@ -115,7 +115,9 @@ def read_provenance(path: Path) -> Provenance:
             return dict(said)
         reason = f"says of its making what this version does not know ({said['format']})"
     except FileNotFoundError as error:
-        reason = f"does not say what it was made from: there is no {Path(error.filename).name}"
+        reason = (
+            f"does not say what it was made from: there is no {Path(error.filename or path).name}"
+        )
     except (OSError, ValueError, KeyError, TypeError, LookupError):
         reason = "does not say what it was made from"
     raise InputError(

@@ -15,7 +15,7 @@ from gridwell.images.description import NAME
 def find_copies(
     channels: Sequence[Channel], files: Mapping[str, Path], folder: Path
 ) -> dict[str, Path]:
-    """Find the copy of each channel's file where the sources were cleared away since.
+    """Find the copy of each channel's file.
 
     The sample sheet alone tells, not slide.json: a workflow takes that away before it makes it
     anew, and the copies are then all that is left of the slide.
@@ -23,11 +23,12 @@ def find_copies(
     Returns
     -------
     copies
-        By channel; empty where all sources are there, or not all copies.
+        By channel; empty where not all are there, or where names clash.
     """
-    if all(path.exists() for path in files.values()):
+    try:
+        names = name_copies(channels, files)
+    except InputError:  # `ingest` tells it
         return {}
-    names = name_copies(channels, files)
     copies = {channel: folder / names[real_path(path)] for channel, path in files.items()}
     return copies if all(os.path.lexists(path) for path in copies.values()) else {}
 

@@ -84,7 +84,7 @@ def check_deliveries(study: Study) -> list[Problem]:
             problems += [problem for problem, _, _ in changed]
         elif changed:
             replaces = {name: digest for _, name, digest in changed}
-            memory = {**known, "replaces": replaces, "waits": True}
+            memory = {**_recall(study.root, slide), "replaces": replaces, "waits": True}
             write_json(_memory(study.root, slide), memory)
     return problems
 
@@ -100,14 +100,14 @@ def _changed(
     same: dict[str, list[int]] = {}
     for channel in study.channels[slide]:
         source = study.path_of(channel)
-        name = copy_of.get(channel.channel)
-        if name is None or not source.exists() or source in found or channel.path in same:
+        name, key = copy_of.get(channel.channel), str(Path(channel.path))
+        if name is None or not source.exists() or source in found or key in same:
             continue
         if _is_copy(source, study.root / "raw" / slide / name):
             continue
         looks = _looks(source)
-        if seen.get(channel.path) == looks or sha256(source) == digests[name]:
-            same[channel.path] = looks
+        if seen.get(key) == looks or sha256(source) == digests[name]:
+            same[key] = looks
         else:
             found[source] = (_problem(study, channel, source, name), name, digests[name])
     if {**seen, **same} != dict(seen):

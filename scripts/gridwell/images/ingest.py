@@ -24,6 +24,8 @@ from gridwell.images.description import FORMAT, NAME
 from gridwell.images.reader import ImageInfo, inspect, not_fetched
 
 _BUFFER = 2**22
+# A file that is about to be replaced; one job brings a slide in at a time.
+_ASIDE = ".replaced.part"
 
 
 def ingest_slide(
@@ -64,15 +66,16 @@ def ingest_slide(
         differs from what was there under its name, or cannot be written.
     """
     options = options or IngestOptions()
-    _fetch(channels, files)
-    infos, problems = inspect_channels(channels, files, options.max_gigapixels)
-    if problems:
-        raise InputError(problems)
-    pixel_size = agreed_pixel_size(channels, infos)
-    names = name_copies(channels, files)
     fresh_folder = not out_dir.exists()
     brought = _Brought()
+    _mend(out_dir)
     try:
+        _fetch(channels, files, brought)
+        infos, problems = inspect_channels(channels, files, options.max_gigapixels)
+        if problems:
+            raise InputError(problems)
+        pixel_size = agreed_pixel_size(channels, infos)
+        names = name_copies(channels, files)
         entries = []
         for source, name in names.items():
             entries.append(_bring(source, out_dir / name, brought, options))
@@ -97,15 +100,19 @@ def ingest_slide(
     return info
 
 
-def _fetch(channels: Sequence[Channel], files: Mapping[str, Path]) -> None:
+def _fetch(channels: Sequence[Channel], files: Mapping[str, Path], brought: _Brought) -> None:
     """Fetch images at a URL to where their copies belong, those that are there already left."""
     urls: dict[Path, str] = {}
     for channel in channels:
         target = files[channel.channel]
         if channel.url is None or os.path.lexists(target):
             continue
-        if urls.setdefault(target, channel.url) != channel.url:
-            reason = f"ends with the same file name as {urls[target]}"
+        name = target.name.lower()
+        others = [str(path) for path in files.values() if path.name.lower() == name]
+        others = [urls.setdefault(target, channel.url), *others]
+        taken = [other for other in others if other not in (channel.url, str(target))]
+        if taken:
+            reason = f"ends with the same file name as {taken[0]}"
             remedy = "Fetch one of them yourself, and name the file."
             raise InputError(Problem(TABLE, reason, remedy, None, "path", channel.url))
     for target, url in urls.items():
@@ -120,6 +127,17 @@ def _fetch(channels: Sequence[Channel], files: Mapping[str, Path]) -> None:
             raise InputError(
                 Problem(TABLE, f"could not be fetched ({error})", remedy, None, "path", url)
             ) from error
+        brought.fresh.append(target)
+
+
+def _mend(folder: Path) -> None:
+    """Bring back what a killed replacement put aside, unless the new file is in its place."""
+    for aside in folder.glob(f".*{_ASIDE}"):
+        target = aside.with_name(aside.name.removesuffix(_ASIDE)[1:])
+        if os.path.lexists(target):
+            aside.unlink()
+        else:
+            aside.rename(target)
 
 
 @dataclass
@@ -131,7 +149,7 @@ class _Brought:
 
     def put_aside(self, target: Path) -> None:
         """Keep what is to be replaced until all is well."""
-        aside = target.with_name(f".{target.name}.{os.getpid()}.old.part")
+        aside = target.with_name(f".{target.name}{_ASIDE}")
         target.rename(aside)
         self.replaced[target] = aside
 

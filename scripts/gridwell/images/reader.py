@@ -277,7 +277,9 @@ def _dangling(path: Path) -> InputError:
 def not_fetched(path: Path) -> InputError:
     """Return the error for a file of a DataLad dataset whose content is not here."""
     return _problem(
-        path, "is known to the dataset, but its content is not here", f"Run: datalad get {path}"
+        path,
+        "is known to the dataset, but its content is not here",
+        f"Run in the study: datalad get {path}",
     )
 
 

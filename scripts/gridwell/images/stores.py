@@ -117,7 +117,7 @@ def _not_fetched(path: Path, what: str) -> InputError:
         Problem(
             str(path),
             f"is known to the dataset, but the content of the {what} is not here",
-            f"Run: datalad get {path}",
+            f"Run in the study: datalad get {path}",
         )
     )
 

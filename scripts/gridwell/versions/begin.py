@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gridwell.versions.checks import prepare_environment
 from gridwell.versions.dataset import STARTED_FROM, pin_workflow, save
-from gridwell.versions.git import git_says
+from gridwell.versions.git import changed_files
 
 
 def begin_run(study: Path, repository: Path) -> None:
@@ -21,7 +22,8 @@ def begin_run(study: Path, repository: Path) -> None:
     repository
         The clone of gridwell that runs: the study's own workflow/, or another one.
     """
+    prepare_environment()
     pin_workflow(study, repository)
     there = [name for name in STARTED_FROM if (study / name).exists()]
-    if git_says("status", "--porcelain", "--", *there, cwd=study):
+    if changed_files(*there, cwd=study):
         save(study, there, "study: configuration and code")

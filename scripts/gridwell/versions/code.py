@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from gridwell.versions.git import git_says
+from gridwell.versions.git import changed_files, git_says
 
 # Option values reach a rule as parameters of their own; a new option elsewhere, or a better
 # description of one, is no reason to compute again.
@@ -57,15 +57,16 @@ def code_state(*scripts: Path) -> dict[str, str | None]:
     files = [str(path) for path in _reached(scripts)]
     here = scripts[0].parent
     commit = git_says("log", "-1", "--format=%H", "--", *files, cwd=here) or None
-    if commit and git_says("status", "--porcelain", "--", *files, cwd=here):
+    if commit and changed_files(*files, cwd=here):
         commit += "+changes"
     return {"commit": commit, "hash": code_hash(*scripts)}
 
 
 def changed_code(repository: Path) -> list[str]:
     """Files that results depend on and that are edited and not committed, as git names them."""
-    said = git_says("status", "--porcelain", "--", *_COMPUTING, cwd=repository)
-    return [line[2:].strip() for line in said.splitlines()]
+    if not git_says("rev-parse", "HEAD", cwd=repository):
+        return []
+    return changed_files(*_COMPUTING, cwd=repository)
 
 
 def _reached(scripts: Sequence[Path]) -> list[Path]:

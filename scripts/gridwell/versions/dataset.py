@@ -126,7 +126,11 @@ def pin_workflow(study: Path, repository: Path) -> None:
 def public_url(repository: Path) -> str | None:
     """Where others can clone `repository` from; None where it was cloned from a folder here."""
     url = git_says("config", "remote.origin.url", cwd=repository)
-    return url if url.startswith(("https://", "http://", "ssh://", "git@")) else None
+    if url.startswith(("https://", "http://")):
+        scheme, _, rest = url.partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"  # no name, no password
+    return url if url.startswith(("ssh://", "git@")) else None
 
 
 def save(

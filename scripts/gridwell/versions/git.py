@@ -28,8 +28,8 @@ def git_says(*arguments: str | os.PathLike[str], cwd: Path) -> str:
     return done.stdout.rstrip("\n") if done.returncode == 0 else ""
 
 
-def git_does(*arguments: str | os.PathLike[str], cwd: Path) -> None:
-    """Have git do something that must succeed.
+def git_does(*arguments: str | os.PathLike[str], cwd: Path) -> str:
+    """Have git do something that must succeed; return what it prints, without the line end.
 
     Raises
     ------
@@ -39,3 +39,16 @@ def git_does(*arguments: str | os.PathLike[str], cwd: Path) -> None:
     done = git(*arguments, cwd=cwd)
     if done.returncode:
         raise RuntimeError(f"git {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout.rstrip("\n")
+
+
+def changed_files(*paths: str | os.PathLike[str], cwd: Path) -> list[str]:
+    """Files below `paths` that differ from the last commit, or are new, as git names them.
+
+    Raises
+    ------
+    RuntimeError
+        If git cannot tell: no answer must not pass for no change.
+    """
+    said = git_does("status", "--porcelain", "--", *paths, cwd=cwd)
+    return [line[3:] for line in said.splitlines()]

@@ -14,10 +14,10 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_json
 from gridwell.config.hashes import content_hash, sha256
 from gridwell.config.provenance import SUFFIX
-from gridwell.versions.checks import is_dataset, not_a_dataset
+from gridwell.versions.checks import is_dataset, not_a_dataset, prepare_environment
 from gridwell.versions.code import changed_code
 from gridwell.versions.dataset import STARTED_FROM, public_url, record
-from gridwell.versions.git import git_says
+from gridwell.versions.git import changed_files, git_says
 
 RECORD = Path("results/record.json")
 FORMAT = "gridwell-record/2"
@@ -145,17 +145,15 @@ def _changed_code(repository: Path) -> list[Problem]:
 
 def _changed_study(study: Path) -> list[Problem]:
     """Tell of a configuration that was changed while the run was going on."""
+    prepare_environment()  # git asks git-annex about files that changed
     there = [name for name in STARTED_FROM if (study / name).exists()]
-    said = git_says(
-        "status", "--porcelain", "--ignore-submodules=untracked", "--", *there, cwd=study
-    )
     return [
         Problem(
-            line[3:],
+            path,
             "was changed while the run was going on, and the results are those of before",
             "Run again: it starts from the file as it is now",
         )
-        for line in said.splitlines()
+        for path in changed_files(*there, cwd=study)
     ]
 
 

@@ -168,7 +168,7 @@ def _push_part(part: Path) -> None:
     left = git_says("annex", "find", "--not", "--in", _STORAGE, cwd=part).splitlines()
     if left:
         reason = f"{len(left)} files have no content here and none in the store, as {left[0]}"
-        remedy = f"Run: datalad get {part / left[0]}, from wherever it is, then push again"
+        remedy = f"Run in {part}: datalad get {left[0]}, then push again"
         raise InputError(Problem(str(part), reason, remedy))
 
 

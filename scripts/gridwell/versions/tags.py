@@ -12,7 +12,7 @@ from gridwell.versions.checks import (
     not_a_dataset,
     prepare_environment,
 )
-from gridwell.versions.git import git, git_says
+from gridwell.versions.git import changed_files, git, git_does, git_says
 from gridwell.versions.record import RECORD, read_record
 
 
@@ -48,11 +48,11 @@ def tag_study(study: Path, name: str) -> str:
 def _unclean(study: Path) -> list[Problem]:
     """Tell what is not in the last record's version."""
     problems = [
-        Problem(line[3:], "is not in the history as it stands", "Run the workflow to its end first")
-        for line in git_says("status", "--porcelain", cwd=study).splitlines()
+        Problem(path, "is not in the history as it stands", "Run the workflow to its end first")
+        for path in changed_files(cwd=study)
     ]
-    last = git_says("log", "-1", "--format=%H", "--", str(RECORD), cwd=study)
-    since = git_says("diff", "--name-only", last, "HEAD", "--", "config", "raw", cwd=study)
+    last = git_does("log", "-1", "--format=%H", "--", str(RECORD), cwd=study)
+    since = git_does("diff", "--name-only", last, "HEAD", "--", "config", "raw", cwd=study)
     return problems + [
         Problem(path, "was changed after the last run", "Run the workflow to its end first")
         for path in since.splitlines()

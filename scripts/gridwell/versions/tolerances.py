@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +150,7 @@ TOLERANCES = (
     Tolerance(
         _SPOTS, ("n", "n_*"), 1, 0.01, "a cell at the limit of what counts as one", "cell"
     ),
-    Tolerance(_SPOTS, ("viability*",), 0.01, 0, _WHOLE),
+    Tolerance(_SPOTS, ("viability*",), 0.02, 0, f"{_WHOLE}, in a spot of fifty"),
     Tolerance(_SPOTS, ("shift_*_quality",), 0.1, 0, "one body more or less of ten"),
     Tolerance(_SPOTS, ("measured",), 0.01, 0.01, _WHOLE),
     Tolerance(_SPOTS, ("normalised",), 1, 0.01, _WHOLE, "point of percent"),
@@ -259,12 +260,27 @@ def described() -> list[tuple[str, str, str]]:
     ]
 
 
-def tolerance_table() -> str:
-    """Write `described` as a table in Markdown."""
+_WORDS = """\
+The same inputs, configuration and versions give the same bytes on the same kind of CPU. A GPU, or
+a CPU that multiplies otherwise (bfloat16 or float32), rounds otherwise, and a few pixels at the
+rims of objects change sides. `gridwell reproduce` calls what then differs *within tolerance* by
+this table; the first row that covers a column holds. The numbers were set on simulated slides,
+segmented in float32 and in bfloat16 on one CPU; they have not been measured on a GPU.
+"""
+
+
+def tolerances_md() -> str:
+    """docs/tolerances.md: what may differ between two computations of the same."""
     rows = [("what", "may differ by", "why"), ("---",) * 3, *described()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"# Tolerances\n\n{_WORDS}\n{table}\n"
 
 
 def _code(patterns: tuple[str, ...]) -> str:
     """Patterns in Markdown; the widest in words."""
     return "anything else" if patterns == _ALL else ", ".join(f"`{name}`" for name in patterns)
+
+
+if __name__ == "__main__":
+    page = Path(__file__).resolve().parents[3] / "docs/tolerances.md"
+    page.write_text(tolerances_md(), encoding="utf-8")

@@ -95,7 +95,7 @@ def _raw(study: Path, said: Provenance) -> list[Step]:
                 status = "different"
             detail = f"sha256 {expected}"
             if status == "not fetched":
-                detail += f"; the history names the same content, datalad get {path} brings it"
+                detail += f"; bring it in the study: datalad get raw/{slide}/{name}"
             steps.append(Step("raw", f"raw/{slide}/{name}", status, detail))
     return steps
 

@@ -98,6 +98,7 @@ def draw(scene: Scene, path: Path) -> pd.DataFrame:
         "inside": [True] * n,
         "pixel_size_um": 2.0,
         "margin": scene.margin,
+        "raw": {"scene.tif": "ab" * 32},
         "channels": [
             {"channel": name, "role": name, "samples": 1, "dtype": "uint16"} for name in CHANNELS
         ],

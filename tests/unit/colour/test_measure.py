@@ -14,6 +14,7 @@ from gridwell.colour.spaces import colour_metric, to_srgb
 from gridwell.config.columns import column_names
 from gridwell.config.errors import InputError
 from gridwell.config.models import ColourOptions
+from gridwell.config.provenance import made, read_provenance
 from gridwell.config.spots import spot_name
 from gridwell.images.spots import SpotFrame
 
@@ -252,7 +253,8 @@ def _stack(path: Path, crops: np.ndarray, f: SpotFrame) -> Path:
     facts = {k.name: getattr(f, k.name) for k in fields(f)}
     facts = {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()}
     channel = {"channel": "scan", "role": "colour", "samples": 3, "dtype": str(crops.dtype)}
-    group.attrs["gridwell"] = {**facts, "inside": [True] * len(crops), "channels": [channel]}
+    facts |= {"inside": [True] * len(crops), "channels": [channel], "raw": {"a.tif": "ab" * 32}}
+    group.attrs["gridwell"] = facts
     array = group.create_array(
         "scan", shape=crops.shape, chunks=(1, *crops.shape[1:]), dtype=crops.dtype
     )
@@ -267,8 +269,17 @@ def test_measure_colour_writes_the_same_table_from_a_stack(tmp_path: Path) -> No
     stack = _stack(tmp_path / "spots.zarr", crops, frame())
     options = ColourOptions(metric="hue")
     measure_colour(
-        stack, "scan", layout, spots_out=tmp_path / "spots.csv", options=options, slide="S7"
+        stack,
+        "scan",
+        layout,
+        spots_out=tmp_path / "spots.csv",
+        options=options,
+        slide="S7",
+        provenance=made({"commit": None, "hash": "1" * 64}, {"colour": {}}),
     )
+    said = read_provenance(tmp_path / "spots.csv")
+    assert said["slides"] == {"S7": {"raw": {"a.tif": "ab" * 32}}}
+    assert said["device"] == []
     table = pd.read_csv(tmp_path / "spots.csv", keep_default_na=False, na_values={"value": ""})
     expected = spot_colours(crops, frame(), options, layout=layout)
     assert (table["slide"] == "S7").all()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import tifffile
-from gridwell.config.models import Channel, TileOptions
+from gridwell.config.models import Channel, IngestOptions, TileOptions
 from gridwell.config.spots import spot_name
 from gridwell.images.ingest import ingest_slide
 from gridwell.images.slide import SlideImage, open_slide, write_slide
@@ -29,10 +30,16 @@ def channel(name: str, path: Path, **facts: Any) -> Channel:
     return Channel(slide="S1", channel=name, role=role, path=str(path), **facts)
 
 
-def ingest(folder: Path, *channels: Channel, budget: float = 4.0) -> dict[str, Any]:
+def ingest(folder: Path, *channels: Channel, **options: Any) -> dict[str, Any]:
     """Ingest a slide into ``folder/raw/S1``."""
-    files = {c.channel: Path(c.path) for c in channels}
-    return ingest_slide("S1", channels, files, folder / "raw" / "S1", budget)
+    raw = folder / "raw" / "S1"
+    files = {c.channel: raw / file_name(c) if c.url else Path(c.path) for c in channels}
+    return ingest_slide("S1", channels, files, raw, IngestOptions(**options))
+
+
+def file_name(row: Channel) -> str:
+    """Name of the file at a channel's URL."""
+    return unquote(PurePosixPath(urlsplit(row.path).path).name)
 
 
 def tiled_slide(folder: Path, *images: NDArray[Any], chunk: int = 64, **options: Any) -> SlideImage:

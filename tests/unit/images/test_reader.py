@@ -336,7 +336,7 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
     assert "cut off or not a valid TIFF" in problem(header)
     link = tmp_path / "link.tif"
     link.symlink_to(".git/annex/objects/x")
-    assert f"Run: datalad get {link}" in problem(link)
+    assert f"datalad get {link}" in problem(link)
     elsewhere = tmp_path / "elsewhere.tif"
     elsewhere.symlink_to("nowhere.tif")
     assert "is a link to a file that is not there (found 'nowhere.tif')" in problem(elsewhere)

@@ -49,6 +49,8 @@ def test_spot_on_a_pixel_is_copied_bit_for_bit(tmp_path: Path) -> None:
     assert stack.names == grid.spots
     assert [c["channel"] for c in stack.channels] == ["nuclei", "live", "scan"]
     assert all(stack.inside)
+    assert stack.raw == slide.info["raw"]
+    assert list(stack.raw) == ["nuclei.tif", "live.tif", "scan.tif"]
     for i, (x, y) in enumerate(zip(grid.x, grid.y, strict=True)):
         part = np.s_[int(y) - h // 2 : int(y) + h // 2 + 1, int(x) - w // 2 : int(x) + w // 2 + 1]
         np.testing.assert_array_equal(stack.read("nuclei", i, i + 1)[0], gray[part])

@@ -177,6 +177,7 @@ def fake_slide(
         "inside": [True] * n,
         "pixel_size_um": 2.0,
         "margin": 0.0,
+        "raw": {f"{HOSTILE}.tif": "ab" * 32},
     }
     if assay == "colorimetry":
         return _colours(folder, slide, layout, frame, facts, rng)

@@ -96,6 +96,7 @@ def make_stack(path: Path, planes: np.ndarray, role: str = "nuclei") -> SpotStac
         "margin": 0.0,
         "inside": [True] * n,
         "pixel_size_um": 2.0,
+        "raw": {"a.tif": "ab" * 32},
         "channels": [
             {"channel": "c", "role": role, "samples": samples, "dtype": str(planes.dtype)}
         ],
