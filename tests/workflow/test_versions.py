@@ -316,11 +316,17 @@ def test_configuration_is_committed_before_and_refused_when_changed_meanwhile(ow
     assert git(own, "status", "--porcelain") == ""
 
 
+class Silent(SimpleHTTPRequestHandler):
+    """Serves files without a word."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """Serve a folder over http on this machine."""
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
-    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    handler = functools.partial(Silent, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
@@ -372,6 +378,7 @@ def test_one_option_changed_is_told_file_by_file(recorded, gridwell, tmp_path):
     )
     assert done.returncode == 1, done.stdout + done.stderr[-3000:]
     found = statuses(done)
+    assert found, done.stderr[-3000:]
     changed = {path for path, status in found.items() if status == "different"}
     folder = f"results/{SLIDE}"
     tables = ("cells.parquet", "spots.csv", "spots.csv.provenance.json", "shifts.json")

@@ -83,7 +83,7 @@ def _reached(scripts: Sequence[Path]) -> list[Path]:
         asset
         for path in seen
         for asset in path.parent.rglob("*")
-        if path.parent.parent.name == "gridwell" and _is_asset(asset)
+        if path.parent.parent == root / "gridwell" and _is_asset(asset)
     }
     return sorted(seen | assets)
 

@@ -50,6 +50,20 @@ def test_stays_when_another_room_or_a_time_changes(scripts):
     assert code_hash(scripts / "rule.py") == before
 
 
+def test_does_not_depend_on_what_the_clone_is_called(scripts):
+    """Text beside the scripts is no data of a room, though the clone is called as the library."""
+    (scripts / "notes.txt").write_text("mine")
+    named = scripts.rename(scripts.parent / "gridwell")
+    inside = named / "scripts"
+    inside.mkdir()
+    for path in (*named.glob("*.py"), named / "gridwell"):
+        path.rename(inside / path.name)
+    (inside / "notes.txt").write_text("mine")
+    before = code_hash(inside / "rule.py")
+    moved = named.rename(scripts.parent / "workflow") / "scripts"
+    assert code_hash(moved / "rule.py") == before
+
+
 def test_segment_and_report_of_this_repository_differ(repository):
     names = ["segment", "tile", "report_slide"]
     hashes = {name: code_hash(repository / "scripts" / f"{name}.py") for name in names}
