@@ -117,10 +117,20 @@ def pin_workflow(study: Path, repository: Path) -> None:
         git_does("fetch", "--quiet", str(repository.resolve()), commit, cwd=pinned)
         git_does("checkout", "--quiet", "--detach", commit, cwd=pinned)
     git_does("branch", "--force", f"pinned/{commit[:12]}", commit, cwd=pinned)
-    origin = public_url(repository)
-    if origin and (study / ".gitmodules").exists():
-        key = "submodule.workflow.url"
-        git_does("config", "--file", ".gitmodules", key, origin, cwd=study)
+    _name_source(study, public_url(repository))
+
+
+def _name_source(study: Path, url: str | None) -> None:
+    """Say in .gitmodules where clones find workflow/: beside the study, or at its public URL.
+
+    The folder that it was cloned from here is no place for others, and may lack the commit.
+    """
+    entry = ("config", "--file", ".gitmodules")
+    git_does(*entry, "submodule.workflow.url", "./workflow", cwd=study)
+    if url:
+        git_does(*entry, "submodule.workflow.datalad-url", url, cwd=study)
+    else:
+        git_says(*entry, "--unset", "submodule.workflow.datalad-url", cwd=study)
 
 
 def public_url(repository: Path) -> str | None:
