@@ -121,6 +121,21 @@ def check_identity(folder: Path) -> list[Problem]:
     ]
 
 
+def check_place(study: Path) -> None:
+    """Check that a dataset can be made in a folder, or where it is to be; nothing is left there.
+
+    Raises
+    ------
+    InputError
+        If git or git-annex is missing, git does not know who commits, or the file system does
+        not carry a dataset.
+    """
+    prepare_environment()
+    there = next(folder for folder in (study, *study.absolute().parents) if folder.is_dir())
+    if problems := [*check_identity(there), *check_file_system(there)]:
+        raise InputError(problems)
+
+
 def check_repositories(study: Path) -> list[Problem]:
     """Check that the study and raw/ belong to this user and hold files as links."""
     problems = []

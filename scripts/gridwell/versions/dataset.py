@@ -17,8 +17,7 @@ from gridwell.config.files import write_json
 from gridwell.config.hashes import sha256
 from gridwell.images.description import read_slide_json
 from gridwell.versions.checks import (
-    check_file_system,
-    check_identity,
+    check_place,
     is_dataset,
     not_a_dataset,
     prepare_environment,
@@ -78,9 +77,7 @@ def create_dataset(study: Path) -> None:
         If git or git-annex is missing, git does not know who commits, or the file system does
         not carry a dataset. Nothing was changed then.
     """
-    prepare_environment()
-    if problems := [*check_identity(study), *check_file_system(study)]:
-        raise InputError(problems)
+    check_place(study)
     import datalad.api as datalad
 
     with quiet_datalad():
@@ -96,13 +93,20 @@ def create_dataset(study: Path) -> None:
 def pin_workflow(study: Path, repository: Path) -> None:
     """Make the study's subdataset workflow/ a clone of `repository` at its present commit.
 
-    Does nothing where the workflow runs from there, or where it is pinned at that commit. The
-    commit is held by a branch of its own, so that it is never lost and every clone has it.
+    Where the workflow runs from there, it is pinned already. The commit is held by a branch of
+    its own, so that it is never lost and every clone has it.
     """
     commit = git_says("rev-parse", "HEAD", cwd=repository)
     pinned = study / "workflow"
-    if not commit or pinned.resolve() == repository.resolve():
+    if not commit:
         return
+    if pinned.resolve() != repository.resolve():
+        _bring_to(study, pinned, repository, commit)
+    git_does("branch", "--force", f"pinned/{commit[:12]}", commit, cwd=pinned)
+
+
+def _bring_to(study: Path, pinned: Path, repository: Path, commit: str) -> None:
+    """Clone `repository` to `pinned`, or fetch from it, and check out the commit."""
     if not (pinned / ".git").exists():
         import datalad.api as datalad
 
@@ -116,7 +120,6 @@ def pin_workflow(study: Path, repository: Path) -> None:
     if git_says("rev-parse", "HEAD", cwd=pinned) != commit:
         git_does("fetch", "--quiet", str(repository.resolve()), commit, cwd=pinned)
         git_does("checkout", "--quiet", "--detach", commit, cwd=pinned)
-    git_does("branch", "--force", f"pinned/{commit[:12]}", commit, cwd=pinned)
     _name_source(study, public_url(repository))
 
 

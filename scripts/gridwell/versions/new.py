@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gridwell.config.errors import InputError, Problem
 from gridwell.versions.begin import begin_run
-from gridwell.versions.checks import is_dataset
+from gridwell.versions.checks import check_place, is_dataset
 from gridwell.versions.dataset import create_dataset
 from gridwell.versions.git import git_says
 
@@ -52,6 +52,8 @@ def new_study(study: Path, *, versioning: bool = True) -> bool:
             "the folder is not empty and holds no study (no config/)",
             "Choose an empty folder or a new name",
         )
+    if versioning:
+        check_place(study)
     for name in _FOLDERS:
         (study / name).mkdir(parents=True, exist_ok=True)
     for name in _COPIED:

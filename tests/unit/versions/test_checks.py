@@ -1,0 +1,190 @@
+"""What would break a history is told before the first job, with the remedy that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from gridwell.config.errors import InputError
+from gridwell.config.models import Config
+from gridwell.versions.checks import (
+    check_dataset,
+    check_file_system,
+    file_system_of,
+    prepare_environment,
+)
+from gridwell.versions.new import new_study
+
+from tests.unit.versions.studies import CHUNK, git
+
+pytestmark = [pytest.mark.datalad, pytest.mark.usefixtures("somebody")]
+
+
+def as_study(root: Path, versioning: str = "datalad") -> SimpleNamespace:
+    """What the check needs of a study."""
+    return SimpleNamespace(root=root, config=Config(versioning=versioning))
+
+
+def run_remedy(remedy: str) -> None:
+    """Do as a person who reads the message would."""
+    command = remedy.removeprefix("Run: ").partition(";")[0]
+    subprocess.run(command.split(), check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("versioning", "mistakes"), [("datalad", 1), ("off", 0)])
+def test_folder_without_history_is_told(tmp_path, code, versioning, mistakes):
+    assert len(check_dataset(as_study(tmp_path, versioning), code)) == mistakes
+
+
+def test_all_is_well(recorded, code):
+    assert check_dataset(as_study(recorded), code) == []
+
+
+def test_missing_git_annex_is_told(study, code, tmp_path, monkeypatch):
+    monkeypatch.setattr("gridwell.versions.checks.sys.executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    if shutil.which("git-annex"):
+        pytest.skip("the system has a git-annex of its own")
+    with pytest.raises(InputError, match="git-annex is not on PATH.*pip install git-annex"):
+        prepare_environment()
+    (problem,) = check_dataset(as_study(study), code)
+    assert "git-annex is not on PATH" in str(problem)
+
+
+def test_missing_identity_is_told_before_anything_is_made(tmp_path, code, nobody):
+    with pytest.raises(InputError, match='git config --global user.name "Your Name"'):
+        new_study(tmp_path / "study")
+    assert not list((tmp_path / "study").rglob(".git*"))
+    assert not (tmp_path / "study/.datalad").exists()
+    # What is left is a study without history, and is completed after the remedy.
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for role in ("AUTHOR", "COMMITTER"):
+            monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
+            monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
+        new_study(tmp_path / "study")
+    (problem,) = check_dataset(as_study(tmp_path / "study"), code)
+    assert "does not know who you are" in problem.reason
+    for key, value in (("name", "Ada"), ("email", "ada@example.org")):
+        git(tmp_path / "study", "config", f"user.{key}", value)
+    assert check_dataset(as_study(tmp_path / "study"), code) == []
+
+
+@pytest.mark.parametrize("part", [".", "raw"])
+def test_adjusted_branch_is_told(recorded, code, part):
+    git(recorded / part, "annex", "adjust", "--unlock")
+    (problem,) = check_dataset(as_study(recorded), code)
+    assert problem.file == str(recorded / part)
+    assert str(problem.value).startswith("adjusted/")
+    assert "adjusted branch of git-annex" in problem.reason
+    run_remedy(problem.remedy)
+    assert check_dataset(as_study(recorded), code) == []
+    assert (recorded / "raw/S01/a.tif").is_symlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_folder_of_another_user_is_told(recorded, code, tmp_path, monkeypatch):
+    subprocess.run(["chown", "--recursive", "--no-dereference", "12345", recorded], check=True)
+    problems = check_dataset(as_study(recorded), code)
+    assert [problem.file for problem in problems] == [str(recorded), str(recorded / "raw")]
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    for problem in problems:
+        assert problem.reason == "belongs to another user"
+        assert "git config --global --add safe.directory" in problem.remedy
+        run_remedy(problem.remedy)
+    assert check_dataset(as_study(recorded), code) == []
+
+
+def test_code_without_a_clone_is_told(recorded, tmp_path):
+    (problem,) = check_dataset(as_study(recorded), tmp_path)
+    assert "does not run from a git clone" in problem.reason
+    assert "versioning: off" in problem.remedy
+
+
+def test_results_that_are_elsewhere_are_told_but_for_pieces_of_zarr(recorded, code):
+    results = recorded / "results"
+    for number in range(7):
+        (results / f"{number}.png").write_bytes(bytes([number]) * (1 << 20) + b"more than 1 MB")
+    git(recorded, "annex", "add", "results")
+    git(recorded, "annex", "drop", "--force", "results")
+    assert not (recorded / CHUNK).exists()
+    problems = check_dataset(as_study(recorded), code)
+    assert [problem.file for problem in problems] == [f"results/{n}.png" for n in range(5)]
+    assert problems[0].remedy == (
+        "Run in the study: datalad get results/0.png (and 2 more such files)"
+    )
+    assert problems[1].remedy == "Run in the study: datalad get results/1.png"
+
+
+def test_file_system_of_the_tests_is_fine(tmp_path):
+    assert check_file_system(tmp_path) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "home"]
+
+
+def test_file_system_of_a_folder():
+    assert file_system_of(Path("/proc/self")) == "proc"
+    assert file_system_of(Path("/proc/nowhere/at/all")) == "proc"
+    assert file_system_of(Path("/nowhere")) == file_system_of(Path("/"))
+
+
+def test_folder_that_cannot_be_written_to_is_told():
+    (problem,) = check_file_system(Path("/proc/self"))
+    assert "cannot be written to" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("symlink_to", "no symbolic links"),
+        ("hardlink_to", "no hard links"),
+        ("chmod", "cannot be made read-only"),
+    ],
+)
+def test_file_system_that_lacks_something_is_told(tmp_path, monkeypatch, method, reason):
+    def refuse(*_: object) -> None:
+        if method != "chmod":  # which a file system without modes takes and forgets
+            raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, method, refuse)
+    (problem,) = check_file_system(tmp_path)
+    assert reason in problem.reason
+    assert problem.value == file_system_of(tmp_path)
+
+
+@pytest.fixture
+def vfat(tmp_path) -> Iterator[Path]:
+    """Mount a file system of USB sticks."""
+    make = shutil.which("mkfs.vfat", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if make is None:
+        pytest.skip("mkfs.vfat is not installed")
+    image, folder = tmp_path / "vfat.img", tmp_path / "a stick"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run([make, image], check=True, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-o", "loop", image, folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"vfat cannot be mounted: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_vfat_is_told(vfat, code):
+    (problem,) = check_file_system(vfat)
+    assert "no symbolic links" in problem.reason
+    assert problem.value == "vfat"
+    with pytest.raises(InputError, match="gridwell push"):
+        new_study(vfat / "study")
+    assert not (vfat / "study/.datalad").exists()
+
+
+def test_broken_file_system_that_git_annex_found_is_told(recorded, code):
+    git(recorded / "raw", "config", "annex.crippledfilesystem", "true")
+    (problem,) = check_dataset(as_study(recorded), code)
+    assert "git-annex found it without links or modes" in problem.reason
