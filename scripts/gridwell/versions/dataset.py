@@ -102,7 +102,7 @@ def pin_workflow(study: Path, repository: Path) -> None:
         return
     if pinned.resolve() != repository.resolve():
         _bring_to(study, pinned, repository, commit)
-    git_does("branch", "--force", f"pinned/{commit[:12]}", commit, cwd=pinned)
+    git_does("update-ref", f"refs/heads/pinned/{commit[:12]}", commit, cwd=pinned)
 
 
 def _bring_to(study: Path, pinned: Path, repository: Path, commit: str) -> None:
@@ -157,12 +157,21 @@ def save(
     """Save `paths` in the study's dataset, or in its subdataset `within`; all relative to it.
 
     What is changed within a subdataset is saved there only if `recursive`.
+
+    Raises
+    ------
+    InputError
+        If DataLad cannot save: a full disk, permissions, a lock that a killed git left.
     """
     prepare_environment()
     import datalad.api as datalad
 
     dataset = study / within
-    with quiet_datalad(), committing(study):
+    remedy = (
+        "See to the disk and its permissions, and run again; a lock that git names and that no "
+        "running git holds is left from a killed one: remove it"
+    )
+    with quiet_datalad(), telling(dataset, "could not be saved", remedy), committing(study):
         datalad.save(
             path=[str(dataset / path) for path in paths],
             dataset=str(dataset),
@@ -170,6 +179,18 @@ def save(
             recursive=recursive,
             result_renderer="disabled",
         )
+
+
+@contextmanager
+def telling(folder: Path, reason: str, remedy: str) -> Iterator[None]:
+    """Tell what DataLad raises where the system or git-annex could not do something."""
+    from datalad.support.exceptions import CommandError, IncompleteResultsError
+
+    try:
+        yield
+    except (OSError, CommandError, IncompleteResultsError) as error:
+        said = " ".join((getattr(error, "stderr", "") or str(error)).split())
+        raise InputError(Problem(str(folder), f"{reason}: {said}", remedy)) from error
 
 
 @contextmanager
