@@ -33,11 +33,16 @@ def environment(home: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def snakemake_command(repository) -> Callable[..., list[str]]:
     """Build the command line that runs the workflow on a study."""
+    return command_of(repository)
+
+
+def command_of(clone: Path) -> Callable[..., list[str]]:
+    """Make the function that builds the command line of a clone of gridwell."""
 
     def command(study: Path, *arguments: str, cores: int = 2) -> list[str]:
         return [
             SNAKEMAKE,
-            *("--snakefile", str(repository / "Snakefile")),
+            *("--snakefile", str(clone / "Snakefile")),
             *("--directory", str(study)),
             *("--cores", str(cores)),
             *arguments,
@@ -49,11 +54,15 @@ def snakemake_command(repository) -> Callable[..., list[str]]:
 @pytest.fixture(scope="session")
 def run(snakemake_command, tmp_path_factory) -> Run:
     """Run the workflow on a study; returns what subprocess.run returns."""
-    home = tmp_path_factory.mktemp("home")
+    return runner(snakemake_command, tmp_path_factory.mktemp("home"))
+
+
+def runner(command: Callable[..., list[str]], home: Path) -> Run:
+    """Make the function that runs the workflow by a command line."""
 
     def run(study: Path, *arguments: str, cores: int = 2, check: bool = True):
         done = subprocess.run(
-            snakemake_command(study, *arguments, cores=cores),
+            command(study, *arguments, cores=cores),
             check=False,
             capture_output=True,
             text=True,

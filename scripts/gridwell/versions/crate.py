@@ -53,6 +53,15 @@ _MEDIA_TYPES = {
     ".yaml": "application/yaml",
     ".yml": "application/yaml",
 }
+# What a record may lack; the crate then says nothing of it.
+_OPTIONAL: dict[str, Any] = {
+    "code": {},
+    "command": "",
+    "gridwell": None,
+    "libraries": {},
+    "models": {},
+    "python": None,
+}
 _DATA_TYPES = {bool: "Boolean", int: "Integer", float: "Float"}
 
 
@@ -89,7 +98,7 @@ def write_crate(study: Path, out: Path | None = None) -> Path:
     """
     from rocrate.rocrate import ROCrate
 
-    record = read_record(study)
+    record = _OPTIONAL | read_record(study)
     options = _options(study, record)
     commit = _commit_of(study)
     title = str(options.get("study", study.resolve().name))
@@ -109,7 +118,7 @@ def write_crate(study: Path, out: Path | None = None) -> Path:
     run["result"] = list(_add_files(crate, record["results"]))
     _describe_root(crate, study, record, commit)
     crate.root_dataset["name"] = title
-    crate.root_dataset["mentions"] = [run]
+    crate.root_dataset["mentions"] = run
     path = out or study / NAME
     write_json(path, _in_order(crate.metadata.generate()))
     return path
@@ -150,27 +159,32 @@ def _commit_of(study: Path) -> _Commit | None:
 def _add(crate: ROCrate, identifier: str, kind: str, **properties: Any) -> Entity:
     from rocrate.model.contextentity import ContextEntity
 
-    return crate.add(ContextEntity(crate, identifier, {"@type": kind, **properties}))
+    return crate.add(ContextEntity(crate, identifier, {"@type": kind, **_known(properties)}))
+
+
+def _known(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties that have a value."""
+    return {name: value for name, value in properties.items() if value is not None}
 
 
 def _add_workflow(crate: ROCrate, study: Path, record: Mapping[str, Any]) -> Entity:
     """Add the code that ran, with the software under it, as what the crate is about."""
     code = record["code"]
-    url = _web_address(code["url"])
+    url = _web_address(code.get("url"))
     pinned = (study / _SNAKEFILE).exists()
     about = {
         # Of these only a SoftwareApplication has softwareRequirements.
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "SoftwareApplication"],
         "name": "gridwell",
-        "version": code["commit"] or record["gridwell"],
+        "version": code.get("commit") or record["gridwell"],
         "softwareRequirements": _add_software(crate, record),
-        **({"url": url} if url else {}),
+        "url": url,
     }
     # The recorded command names workflow/Snakefile, wherever the code ran from.
     place = {"source": url} if url and not pinned else {"dest_path": _SNAKEFILE}
     return crate.add_workflow(
         **place,
-        properties=about,
+        properties=_known(about),
         main=True,
         lang="snakemake",
         lang_version=record["libraries"].get("snakemake"),
@@ -272,14 +286,13 @@ def _add_files(crate: ROCrate, files: Mapping[str, str]) -> Iterator[Entity]:
 
 
 def _add_file(crate: ROCrate, path: Path, digest: str, **properties: Any) -> Entity:
-    media_type = _MEDIA_TYPES.get(path.suffix.lower())
     about = {
         "name": path.name,
         "sha256": digest,
-        **({"encodingFormat": media_type} if media_type else {}),
+        "encodingFormat": _MEDIA_TYPES.get(path.suffix.lower()),
         **properties,
     }
-    return crate.add_file(dest_path=path, properties=about)
+    return crate.add_file(dest_path=path, properties=_known(about))
 
 
 def _add_zarr(crate: ROCrate, path: Path, digest: str) -> Entity:
@@ -309,13 +322,13 @@ def _add_run(
 ) -> Entity:
     """Add the run itself, known by the hash of its record, and the record."""
     digest = sha256(study / RECORD)
-    run = _add(crate, f"#run-{digest}", "CreateAction", description=record["command"])
+    run = _add(crate, f"#run-{digest}", "CreateAction", description=record["command"] or None)
     _add_file(crate, RECORD, digest, about=run)
     if commit:
         run["endTime"] = commit.date
         run["agent"] = _add(
             crate,
-            f"mailto:{quote(commit.email, safe='@+')}",
+            f"#person-{quote(commit.email, safe='@+')}",
             "Person",
             name=commit.name,
             email=commit.email,

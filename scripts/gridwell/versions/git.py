@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -52,3 +53,24 @@ def changed_files(*paths: str | os.PathLike[str], cwd: Path) -> list[str]:
     """
     said = git_does("status", "--porcelain", "--", *paths, cwd=cwd)
     return [line[3:] for line in said.splitlines()]
+
+
+def blob_ids(files: Sequence[Path], cwd: Path) -> list[str]:
+    """What git calls the content of files, their bytes as they stand; nothing is stored.
+
+    Names with line ends are asked for one by one: git reads a name a line.
+    """
+    plain = [path for path in files if "\n" not in str(path)]
+    done = subprocess.run(
+        ["git", "hash-object", "--no-filters", "--stdin-paths"],  # noqa: S607
+        cwd=cwd,
+        input="".join(f"{path.absolute()}\n" for path in plain),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = dict(zip(plain, done.stdout.split(), strict=True))
+    return [
+        found.get(path) or git_does("hash-object", "--no-filters", path.absolute(), cwd=cwd)
+        for path in files
+    ]

@@ -24,7 +24,7 @@ from gridwell.config.hashes import IGNORED, sha256
 from gridwell.versions.checks import check_identity, prepare_environment
 from gridwell.versions.compare import Verdict, compare_result, judge_pages
 from gridwell.versions.dataset import hash_in_key, quiet_datalad
-from gridwell.versions.git import git, git_does, git_says
+from gridwell.versions.git import blob_ids, git, git_does, git_says
 from gridwell.versions.record import RECORD, libraries, read_record
 from gridwell.versions.store import told
 from gridwell.versions.trace import config_of
@@ -349,15 +349,7 @@ def _is_identical(out: Path, found: Path, published: Published) -> bool:
     if set(there) != set(published.files):
         return False
     blobs = [name for name, (_, key) in published.files.items() if key is None]
-    done = subprocess.run(
-        ["git", "hash-object", "--no-filters", "--stdin-paths"],  # noqa: S607
-        cwd=out,
-        input="".join(f"{there[name].absolute()}\n" for name in blobs),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found_blobs = dict(zip(blobs, done.stdout.split(), strict=True))
+    found_blobs = dict(zip(blobs, blob_ids([there[name] for name in blobs], cwd=out), strict=True))
     return all(
         found_blobs[name] == blob if key is None else sha256(there[name]) == hash_in_key(key)
         for name, (blob, key) in published.files.items()

@@ -8,6 +8,7 @@ ones, so that a study can be dropped from the machine it was made on.
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,13 +24,14 @@ from gridwell.versions.checks import (
     not_a_dataset,
     prepare_environment,
 )
-from gridwell.versions.dataset import committing, quiet_datalad
-from gridwell.versions.git import git, git_says
+from gridwell.versions.dataset import committing, quiet_datalad, telling
+from gridwell.versions.git import blob_ids, git, git_says
 
 STORE = "store"
 _STORAGE = "store-storage"
 # Annexed content: the study's large results, the raw images.
 _ANNEXED = (".", "raw")
+_BROKEN = "its history is damaged"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ def push(study: Path, url: str | None = None, alias: str | None = None) -> str:
         raise InputError(Problem(str(study), reason, remedy, value=given))
     alias = git_says("config", f"remote.{STORE}.gridwell-alias", cwd=study) or alias
     alias = alias or study.resolve().name
-    with quiet_datalad(), committing(study):
+    remedy = "See to the store's path, its permissions and the room there, and push again"
+    reason = f"cannot be pushed to {given}"
+    with quiet_datalad(), telling(study, reason, remedy), committing(study):
         if not known:
             _make_siblings(study, given, alias)
         for part in _ANNEXED:
@@ -240,13 +244,17 @@ def fsck(study: Path) -> list[Finding]:
     prepare_environment()
     if problems := check_repositories(study):
         raise InputError(problems)
-    found: list[Finding] = []
-    for part in _ANNEXED:
-        found += _fsck_annex(study, part)
+    history: list[Finding] = []
     for part in (*_ANNEXED, "workflow"):
         if (study / part / ".git").exists():
-            found += _fsck_git(study, part)
-    return found
+            history += _fsck_git(study, part)
+    # git-annex needs a history that can be read to know what there is.
+    broken = {one.path for one in history if one.place == "here" and one.wrong.startswith(_BROKEN)}
+    content: list[Finding] = []
+    for part in _ANNEXED:
+        if part not in broken:
+            content += _fsck_annex(study, part)
+    return content + history
 
 
 def _fsck_annex(study: Path, part: str) -> Iterator[Finding]:
@@ -260,6 +268,10 @@ def _fsck_annex(study: Path, part: str) -> Iterator[Finding]:
         mended = f"restored from {_from(back)}" if restored else ""
         yield Finding(_named(part, files, bad), "here", _reason(bad), mended)
     if not stored:
+        return
+    folder = _folder_in_store(where)
+    if folder and not folder.is_dir():
+        yield Finding(part, "store", f"nothing is there: {folder} (is the server mounted?)")
         return
     for bad in _failed(_annex(where, "fsck", "--all", "--from", _STORAGE)):
         sent = _annex(where, "copy", "--key", bad["key"], "--to", _STORAGE)
@@ -306,17 +318,27 @@ def _fsck_git(study: Path, part: str) -> Iterator[Finding]:
     where = study / part
     for path, wrong in _changed_files(where):
         name = (Path(part) / path).as_posix()
-        yield Finding(name, "here", f"{wrong}; git -C {where} checkout -- {path} brings it back")
+        # Where its time is the old one, git would leave a damaged file as it is.
+        first = f"rm {shlex.quote(str(where / path))}; " if wrong != "is missing" else ""
+        again = shlex.join(["git", "-C", str(where), "checkout", "--", path])
+        yield Finding(name, "here", f"{wrong}; {first}{again} brings it back")
     places = {"here": where}
-    url = git_says("config", f"remote.{STORE}.url", cwd=where)
-    if url and (Path(urlsplit(url).path) if url.startswith("file:") else Path(url)).is_dir():
-        places["store"] = Path(urlsplit(url).path) if url.startswith("file:") else Path(url)
+    stored = _folder_in_store(where)
+    if stored and stored.is_dir():
+        places["store"] = stored
     for place, folder in places.items():
         done = git("fsck", "--full", "--no-dangling", cwd=folder)
         told = [line for line in done.stderr.splitlines() if line.startswith(("error", "fatal"))]
         if done.returncode or told:
-            wrong = f"its history is damaged ({told[0] if told else done.stdout.strip()})"
+            wrong = f"{_BROKEN} ({told[0] if told else done.stdout.strip()})"
             yield Finding(part, place, wrong)
+
+
+def _folder_in_store(where: Path) -> Path | None:
+    """Folder of a dataset in the store; None where it is in none, or in one that ssh reaches."""
+    url = git_says("config", f"remote.{STORE}.url", cwd=where)
+    folder = Path(urlsplit(url).path if url.startswith("file:") else url)
+    return folder if url and folder.is_absolute() else None
 
 
 def _changed_files(where: Path) -> Iterator[tuple[str, str]]:
@@ -327,14 +349,7 @@ def _changed_files(where: Path) -> Iterator[tuple[str, str]]:
     plain = {e[1]: e[0].split()[2] for e in entries if len(e) > 1 and e[0].startswith("100")}
     there = [path for path in plain if (where / path).is_file()]
     yield from ((path, "is missing") for path in plain if path not in set(there))
-    done = subprocess.run(
-        ["git", "hash-object", "--no-filters", "--stdin-paths"],  # noqa: S607
-        cwd=where,
-        input="".join(f"{path}\n" for path in there),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for path, digest in zip(there, done.stdout.split(), strict=True):
+    digests = blob_ids([where / path for path in there], cwd=where)
+    for path, digest in zip(there, digests, strict=True):
         if digest != plain[path]:
             yield path, "differs from what was recorded"

@@ -60,7 +60,8 @@ def trace(file: Path, repository: Path) -> list[Step]:
     prepare_environment()
     file = file.absolute()
     said = read_provenance(file)
-    study = next((p for p in file.parents if (p / "config").is_dir() and p != file.parent), None)
+    inside = (p for p in file.parents if file.is_relative_to(p / "results"))
+    study = next((p for p in inside if (p / "config").is_dir()), None)
     if study is None:
         remedy = "Name the file where it is in the study's results"
         raise InputError(Problem(str(file), "is in no study", remedy))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gridwell.versions import new
 from gridwell.versions.new import new_study
+from gridwell.versions.store import push
 
 from tests.unit.versions.studies import add_slide, be, finish, make_code
 
@@ -56,3 +58,30 @@ def study(templates, code, tmp_path) -> Path:
 def recorded(templates, code, tmp_path) -> Path:
     """A study with slide S01, results and a record, made by `code`."""
     return Path(shutil.copytree(templates / "recorded", tmp_path / "study", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def pushed_template(templates) -> Path:
+    """Folder with a recorded study that was pushed to ``link``, and its store; left as it is."""
+    folder = templates / "pushed"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        be(monkeypatch, templates / "home", "Ada")
+        shutil.copytree(templates / "recorded", folder / "study", symlinks=True)
+        push(folder / "study", str(folder / "link"), alias="screen")
+    (folder / "link").rename(folder / "store")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path) -> Path:
+    """Where studies are pushed to."""
+    return tmp_path / "a store"
+
+
+@pytest.fixture
+def pushed(pushed_template, code, tmp_path, store) -> Iterator[Path]:
+    """A recorded study with its data in the store."""
+    shutil.copytree(pushed_template / "store", store, symlinks=True)
+    (pushed_template / "link").symlink_to(store)  # the place that the study knows
+    yield Path(shutil.copytree(pushed_template / "study", tmp_path / "study", symlinks=True))
+    (pushed_template / "link").unlink()

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from gridwell.config.hashes import sha256
+from gridwell.config.models import Config
 from gridwell.images.description import FORMAT, NAME
 from gridwell.versions.checks import prepare_environment
 from gridwell.versions.dataset import version_raw
@@ -43,6 +45,11 @@ def git(folder: Path, *arguments: str | Path) -> str:
     )
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done.stdout.strip()
+
+
+def as_study(root: Path, versioning: str = "datalad") -> SimpleNamespace:
+    """What the check before a run needs of a study."""
+    return SimpleNamespace(root=root, config=Config(versioning=versioning))
 
 
 def make_code(folder: Path) -> Path:
@@ -99,9 +106,7 @@ def finish(study: Path, code: Path, slide: str = "S01") -> None:
     (study / CHUNK).parent.mkdir(parents=True, exist_ok=True)
     (study / CHUNK).write_bytes(b"labels" * 100)
     results = [version, Path("results/S01/spots.csv"), CHUNK.parent.parent]
-    write_record(
-        study, results, [version], versioning="datalad", command=COMMAND, repository=code
-    )
+    write_record(study, results, [version], versioning="datalad", command=COMMAND, repository=code)
 
 
 def flip(path: Path) -> bytes:

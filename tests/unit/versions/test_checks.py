@@ -7,11 +7,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from gridwell.config.errors import InputError
-from gridwell.config.models import Config
 from gridwell.versions.checks import (
     check_dataset,
     check_file_system,
@@ -20,14 +18,9 @@ from gridwell.versions.checks import (
 )
 from gridwell.versions.new import new_study
 
-from tests.unit.versions.studies import CHUNK, git
+from tests.unit.versions.studies import CHUNK, as_study, git
 
 pytestmark = [pytest.mark.datalad, pytest.mark.usefixtures("somebody")]
-
-
-def as_study(root: Path, versioning: str = "datalad") -> SimpleNamespace:
-    """What the check needs of a study."""
-    return SimpleNamespace(root=root, config=Config(versioning=versioning))
 
 
 def run_remedy(remedy: str) -> None:
@@ -50,28 +43,25 @@ def test_missing_git_annex_is_told(study, code, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     if shutil.which("git-annex"):
         pytest.skip("the system has a git-annex of its own")
-    with pytest.raises(InputError, match="git-annex is not on PATH.*pip install git-annex"):
+    with pytest.raises(InputError, match=r"git-annex is not on PATH.*pip install git-annex"):
         prepare_environment()
     (problem,) = check_dataset(as_study(study), code)
     assert "git-annex is not on PATH" in str(problem)
 
 
 def test_missing_identity_is_told_before_anything_is_made(tmp_path, code, nobody):
-    with pytest.raises(InputError, match='git config --global user.name "Your Name"'):
-        new_study(tmp_path / "study")
-    assert not list((tmp_path / "study").rglob(".git*"))
-    assert not (tmp_path / "study/.datalad").exists()
-    # What is left is a study without history, and is completed after the remedy.
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for role in ("AUTHOR", "COMMITTER"):
-            monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
-            monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
-        new_study(tmp_path / "study")
-    (problem,) = check_dataset(as_study(tmp_path / "study"), code)
+    with pytest.raises(InputError, match=r'git config --global user\.name "Your Name"'):
+        new_study(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_missing_identity_is_told_before_a_run(study, code, nobody):
+    (problem,) = check_dataset(as_study(study), code)
     assert "does not know who you are" in problem.reason
-    for key, value in (("name", "Ada"), ("email", "ada@example.org")):
-        git(tmp_path / "study", "config", f"user.{key}", value)
-    assert check_dataset(as_study(tmp_path / "study"), code) == []
+    git(study, "config", "user.name", "Ada")
+    assert check_dataset(as_study(study), code) == [problem]
+    git(study, "config", "user.email", "ada@example.org")
+    assert check_dataset(as_study(study), code) == []
 
 
 @pytest.mark.parametrize("part", [".", "raw"])

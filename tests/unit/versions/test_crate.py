@@ -271,6 +271,7 @@ def test_commit_of_the_record_dates_and_signs_the_run(committed):
     entities = graph(write_crate(committed))
     root, run = entities["./"], run_in(entities)
     assert root["datePublished"] == run["endTime"] == "2026-11-28T16:01:35+01:00"
+    assert run["agent"]["@id"] == "#person-zo%C3%AB@example.org"
     agent = entities[run["agent"]["@id"]]
     assert (agent["@type"], agent["name"], agent["email"]) == (
         "Person",
@@ -318,6 +319,19 @@ def test_without_workflow_the_address_of_the_code_is_the_workflow(study):
     entities = graph(write_crate(study))
     assert entities["./"]["mainEntity"] == {"@id": "workflow/Snakefile"}
     assert entities["workflow/Snakefile"]["version"] == "0.1.0"
+
+
+def test_record_may_lack_what_no_result_depends_on(study):
+    record = record_of(study)
+    needed = {name: record[name] for name in ("format", "config", "raw", "results")}
+    write(study, "results/record.json", json.dumps(needed))
+    entities = graph(write_crate(study))
+    workflow, run = entities["workflow/Snakefile"], run_in(entities)
+    assert not {"version", "url"} & set(workflow)
+    assert "description" not in run
+    assert len(references(run["result"])) == len(record["results"])
+    assert all(value is not None for entity in entities.values() for value in entity.values())
+    assert ROCrate(study).mainEntity.id == "workflow/Snakefile"
 
 
 def test_raw_images_that_were_not_fetched_have_no_size(study):
