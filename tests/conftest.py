@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs git and git-annex where they are not, and only there."""
+    places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    missing = [name for name in ("git", "git-annex") if not shutil.which(name, path=places)]
+    if missing:
+        skip = pytest.mark.skip(reason=f"{' and '.join(missing)}: not installed")
+        for item in items:
+            if item.get_closest_marker("datalad"):
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

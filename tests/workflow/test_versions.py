@@ -36,7 +36,6 @@ pytestmark = [
     pytest.mark.workflow,
     pytest.mark.slow,
     pytest.mark.xdist_group("versions"),
-    pytest.mark.skipif(not shutil.which("git"), reason="git is not installed"),
 ]
 SLIDE = "T01"
 Gridwell = Callable[..., subprocess.CompletedProcess[str]]
