@@ -173,9 +173,12 @@ def _tag(options: argparse.Namespace) -> int:
 
 
 def _push(options: argparse.Namespace) -> int:
+    from gridwell.versions.git import changed_files
     from gridwell.versions.store import push
 
     url = push(options.study, options.url, options.alias)
+    for path in changed_files(cwd=options.study):
+        print(f"not pushed, for no version has it as it stands: {path}", file=sys.stderr)
     print(f"pushed; others reproduce it with: gridwell reproduce '{url}' --out FOLDER")
     return 0
 
