@@ -13,7 +13,13 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 REPOSITORY = Path(workflow.basedir)
-sys.path.insert(0, str(REPOSITORY / "scripts"))
+SCRIPTS = str(REPOSITORY / "scripts")
+sys.path.insert(0, SCRIPTS)
+# Scripts take the library beside them too, not one that is installed: Snakemake puts their
+# folder last on the path, and the record names the commit of this one.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [SCRIPTS, *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 from gridwell.config.errors import InputError
 from gridwell.config.hashes import content_hash

@@ -38,6 +38,7 @@ pytestmark = [
     pytest.mark.xdist_group("versions"),
 ]
 SLIDE = "T01"
+OWN = "+clone"
 Gridwell = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -59,7 +60,10 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def clone(repository, tmp_path_factory) -> Path:
-    """A clone of gridwell with the working tree as its newest commit: records need one."""
+    """A clone of gridwell with the working tree as its newest commit: records need one.
+
+    It has a version of its own, to tell its library from the one that is installed here.
+    """
     clone = tmp_path_factory.mktemp("code") / "gridwell"
     git(clone.parent, "clone", "--quiet", str(repository), str(clone))
     changed = git(repository, "ls-files", "-z", "--modified", "--others", "--exclude-standard")
@@ -70,6 +74,8 @@ def clone(repository, tmp_path_factory) -> Path:
             shutil.copy2(repository / name, target)
         else:
             target.unlink(missing_ok=True)
+    own = clone / "scripts/gridwell/__init__.py"
+    own.write_text(re.sub('__version__ = "(.*)"', rf'__version__ = "\1{OWN}"', own.read_text()))
     git(clone, "add", "--all")
     git(clone, "commit", "--quiet", "--allow-empty", "--message", "the working tree")
     return clone
@@ -178,6 +184,14 @@ def test_results_say_what_they_were_made_from(recorded, gridwell, name):
     assert walked.returncode == 0, walked.stdout
     whats = [line.split()[0] for line in walked.stdout.splitlines()]
     assert {"result", "raw", "code", "model", "configuration"} == set(whats)
+
+
+def test_the_library_of_the_clone_computes_and_not_the_installed_one(recorded):
+    """A record that names one commit while another one computes would be a lie."""
+    record = json.loads((recorded / "results/record.json").read_text())
+    assert record["gridwell"].endswith(OWN)
+    for name in (f"results/{SLIDE}/report.html", "results/screen/report.html"):
+        assert f"gridwell {record['gridwell']}" in (recorded / name).read_text()
 
 
 def test_reports_show_it_too(recorded):
