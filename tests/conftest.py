@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs git and git-annex where they are not, and only there."""
+    """Begin with the longest group; skip what needs git-annex where that is not, and only there."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
     places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     missing = [name for name in ("git", "git-annex") if not shutil.which(name, path=places)]
     if missing:
