@@ -104,9 +104,11 @@ PARTS = {
 def test_the_landing_folder_may_be_cleared(finished_study, tmp_path, run):
     study = Path(shutil.copytree(finished_study, tmp_path / "study"))
     shutil.rmtree(study / "landing")
-    (study / f"raw/{slide_of(study)}/slide.json").unlink()
-    run(study, "--until", "ingest")
+    planned = run(study, "--dry-run")
+    assert "Nothing to be done" in planned.stdout + planned.stderr
     name = f"raw/{slide_of(study)}/slide.json"
+    (study / name).unlink()
+    run(study, name)
     assert (study / name).read_bytes() == (finished_study / name).read_bytes()
 
 
