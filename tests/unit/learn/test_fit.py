@@ -14,7 +14,7 @@ from gridwell.learn.recipe import Recipe
 from gridwell.network.cells import CellNetwork
 from gridwell.network.unet import UNet
 
-TINY = Recipe(widths=(8, 12, 16, 16), steps=150, batch=4, crop=96, every=150, rate=1e-2)
+TINY = Recipe(widths=(8, 12, 16, 16), steps=250, batch=4, crop=96, every=250, rate=5e-3)
 TINY = Recipe(**(vars(TINY) | {"augmentation": Augmentation(scale=(0.8, 1.2), elastic=0)}))
 
 
