@@ -53,9 +53,10 @@ class Reproduced:
 
     @property
     def agrees(self) -> bool:
-        """Whether all files are identical or within tolerance."""
+        """Whether there are results, and all are identical or within tolerance."""
         good = {"identical", "within tolerance"}
-        return self.finished and all(verdict.status in good for verdict in self.verdicts)
+        found = {verdict.status for verdict in self.verdicts}
+        return self.finished and bool(found) and found <= good
 
 
 def reproduce(
@@ -253,7 +254,7 @@ def published_files(out: Path, commit: str, slide: str | None) -> dict[str, Publ
     """Results in a version of a study, by path; those of one slide, or all but the record."""
     folders = [f"results/{slide}"] if slide else ["results", "models"]
     found: dict[str, dict[str, tuple[str, str | None]]] = defaultdict(dict)
-    for entry in git_says("ls-tree", "-rz", commit, "--", *folders, cwd=out).split("\0"):
+    for entry in git_does("ls-tree", "-rz", commit, "--", *folders, cwd=out).split("\0"):
         if not entry:
             continue
         facts, path = entry.split("\t", 1)
@@ -262,7 +263,7 @@ def published_files(out: Path, commit: str, slide: str | None) -> dict[str, Publ
             continue
         key = None
         if mode == "120000":
-            key = git_says("cat-file", "blob", blob, cwd=out).rpartition("/")[2]
+            key = git_does("cat-file", "blob", blob, cwd=out).rpartition("/")[2]
         whole, inside = _unit(path)
         found[whole][inside] = (blob, key)
     recorded = read_record(out)["results"]

@@ -25,7 +25,7 @@ from gridwell.versions.checks import (
     prepare_environment,
 )
 from gridwell.versions.dataset import committing, quiet_datalad, telling
-from gridwell.versions.git import blob_ids, git, git_says
+from gridwell.versions.git import blob_ids, git, git_does, git_says
 
 STORE = "store"
 _STORAGE = "store-storage"
@@ -169,7 +169,7 @@ def _push_part(part: Path) -> None:
         "could not be pushed",
     )
     _run_git(part, "push", "--quiet", STORE, "--tags")
-    left = git_says("annex", "find", "--not", "--in", _STORAGE, cwd=part).splitlines()
+    left = git_does("annex", "find", "--not", "--in", _STORAGE, cwd=part).splitlines()
     if left:
         reason = f"{len(left)} files have no content here and none in the store, as {left[0]}"
         remedy = f"Run in {part}: datalad get {left[0]}, then push again"
