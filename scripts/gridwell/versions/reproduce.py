@@ -236,18 +236,9 @@ def _get(out: Path, paths: Sequence[str], *, data: bool = True) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Published:
-    """A published result: one file, or all files of a Zarr store.
-
-    Attributes
-    ----------
-    files
-        By path within the store, ``.`` for a file: mode and object of git, and the key of
-        annexed content.
-    """
-
-    files: Mapping[str, tuple[str, str | None]]
+# A published result by its files, in a Zarr store by their paths there, else ``.`` alone: the
+# object of git, and the key of annexed content.
+Published = Mapping[str, tuple[str, str | None]]
 
 
 def published_files(out: Path, commit: str, slide: str | None) -> dict[str, Published]:
@@ -268,7 +259,7 @@ def published_files(out: Path, commit: str, slide: str | None) -> dict[str, Publ
         found[whole][inside] = (blob, key)
     recorded = read_record(out)["results"]
     return {
-        path: Published(files)
+        path: files
         for path, files in found.items()
         if not path.startswith("models/") or path in recorded
     }
@@ -347,13 +338,13 @@ def _is_identical(out: Path, found: Path, published: Published) -> bool:
         there = {path.relative_to(found).as_posix(): path for path in _files_below(found)}
     else:
         there = {".": found}
-    if set(there) != set(published.files):
+    if set(there) != set(published):
         return False
-    blobs = [name for name, (_, key) in published.files.items() if key is None]
+    blobs = [name for name, (_, key) in published.items() if key is None]
     found_blobs = dict(zip(blobs, blob_ids([there[name] for name in blobs], cwd=out), strict=True))
     return all(
         found_blobs[name] == blob if key is None else sha256(there[name]) == hash_in_key(key)
-        for name, (blob, key) in published.files.items()
+        for name, (blob, key) in published.items()
     )
 
 
@@ -363,7 +354,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _restore(out: Path, published: Published, expected: Path) -> str:
     """Lay out a published result as it was; return the name of a file that cannot be had."""
-    for name, (blob, key) in published.files.items():
+    for name, (blob, key) in published.items():
         target = expected / name if name != "." else expected
         target.parent.mkdir(parents=True, exist_ok=True)
         if key is None:
