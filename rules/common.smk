@@ -17,8 +17,8 @@ SCRIPTS = str(REPOSITORY / "scripts")
 sys.path.insert(0, SCRIPTS)
 # Scripts take the library beside them too, not one that is installed: Snakemake puts their
 # folder last on the path, and the record names the commit of this one.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [SCRIPTS, *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(filter(None, [SCRIPTS, os.environ.get("PYTHONPATH")]))
 )
 
 from gridwell.config.errors import InputError
