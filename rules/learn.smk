@@ -44,11 +44,11 @@ rule pretrain:
         "benchmarks/pretrain/{model}.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: 1
+    threads: learning_threads
     resources:
         mem_mb=learning_memory(3000),
         runtime=minutes(480),
-        gpu=GPUS,
+        gpu=learning_gpus,
     params:
         model=model_options("channels pretrain pretrain_fields preset recipe seed"),
         work="work/learn/{model}/pretraining",
@@ -80,11 +80,11 @@ rule train:
         "benchmarks/train/{model}.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: 1
+    threads: learning_threads
     resources:
         mem_mb=learning_memory(3000),
         runtime=minutes(480),
-        gpu=GPUS,
+        gpu=learning_gpus,
     params:
         model=model_options("kind channels classes preset recipe seed"),
         work="work/learn/{model}/training",

@@ -20,7 +20,7 @@ def draw(kind: str, number: int, seed: int) -> Item:
 
 if __name__ == "__main__":
     with running(snakemake):
-        model = LearnModel(**snakemake.params.model)
+        model = LearnModel(**snakemake.params.model, gpus=max(1, snakemake.resources.gpu))
         pretrain_network(
             (draw(model.pretrain, i, model.seed) for i in range(model.pretrain_fields)),
             Path(snakemake.output.weights),

@@ -10,7 +10,7 @@ if __name__ == "__main__":
     with running(snakemake):
         train_network(
             snakemake.wildcards.model,
-            LearnModel(**snakemake.params.model),
+            LearnModel(**snakemake.params.model, gpus=max(1, snakemake.resources.gpu)),
             data=Path(snakemake.input.data),
             weights=Path(snakemake.output.weights),
             curve=Path(snakemake.output.curve),

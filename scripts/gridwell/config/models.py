@@ -392,6 +392,11 @@ class LearnModel(Options):
     seed: Annotated[int, Field(ge=0, le=2**31)] = Field(
         default=0, description="Decides on the spots, the first weights and their order."
     )
+    gpus: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="GPUs of one machine that train it together, each a part of every batch. Not "
+        "more than a batch has crops. The network is the same but for rounding.",
+    )
 
     @field_validator("teacher", mode="before")
     @classmethod
@@ -430,15 +435,63 @@ class FuseOptions(Options):
     )
 
 
+ColourMetric = Literal[
+    "gray",
+    "red",
+    "green",
+    "blue",
+    "absorbance_red",
+    "absorbance_green",
+    "absorbance_blue",
+    "red_green",
+    "green_blue",
+    "blue_red",
+    "hue",
+    "saturation",
+    "lightness",
+    "a",
+    "b",
+    "chroma",
+    "lab_hue",
+    "delta_e",
+    "pca",
+    "lda",
+    "pls",
+    "lab_curve",
+]
+"""Names of the numbers that a colour can be turned into; gridwell.colour.metrics computes them."""
+
+
+class ColourChart(Options):
+    """A colour chart that lies beside the spots in every scan."""
+
+    kind: Literal[
+        "ColorChecker24 - Before November 2014", "ColorChecker24 - After November 2014"
+    ] = Field(
+        default="ColorChecker24 - After November 2014",
+        description="Which chart it is, as colour-science names it.",
+    )
+    corners: tuple[
+        tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]
+    ] = Field(
+        description="Centres of its four outermost patches in pixels of the scan, as [x, y]: dark "
+        "skin, bluish green, black, white, in this order.",
+    )
+
+
 class ColourOptions(Options):
     """From the colour of a spot to a number."""
 
-    metric: Literal["gray", "red", "green", "blue", "hue", "saturation", "lightness", "a", "b"] = (
-        Field(
-            default="hue",
-            description="Number computed from the spot's colour: gray, a linear-light channel, "
-            "HSV hue (degrees), saturation, or CIE L* (lightness), a*, b*.",
-        )
+    metric: Literal["auto", ColourMetric] = Field(
+        default="auto",
+        description="Number computed from the spot's colour. auto: with calibration spots the one "
+        "that predicts levels best that it was not calibrated with, without them delta_e. In "
+        "linear light, 1 is white: gray, red, green, blue. Absorbance, -log10 of these: "
+        "absorbance_red, _green, _blue, and differences of two, log10 of a ratio: red_green, "
+        "green_blue, blue_red. HSV: hue (degrees), saturation. CIE L*a*b*: lightness, a, b, chroma, "
+        "lab_hue (degrees), delta_e (CIEDE2000 from `reference`). Learned from calibration spots, "
+        "in L*a*b*: pca, lda, pls (one direction each), lab_curve (the place on the curve that the "
+        "levels draw).",
     )
     inner: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.7,
@@ -446,7 +499,47 @@ class ColourOptions(Options):
         "the rim.",
     )
     unit: str = Field(
-        default="", description="Unit of calibrated values, as shown in reports, such as pH."
+        default="",
+        max_length=40,
+        description="Unit of the calibrated values, such as pH; with `calibration`, empty: its own.",
+    )
+    calibration: str | None = Field(
+        default=None,
+        description="The calibration.json that another study made, for slides measured with the "
+        "same scanner; relative paths start at the study. Empty: each slide is calibrated by its "
+        "own spots of role calibration.",
+    )
+    white_patch: tuple[float, float, PositiveFloat, PositiveFloat] | None = Field(
+        default=None,
+        description="A white patch in every scan, in pixels: [x, y, width, height]. It is white "
+        "then; uneven light is still seen on the background. Empty: blank spots are white, or "
+        "else the background around the spots.",
+    )
+    black_patch: tuple[float, float, PositiveFloat, PositiveFloat] | None = Field(
+        default=None,
+        description="A black patch, likewise: stray light, which is subtracted. Empty: none.",
+    )
+    chart: ColourChart | None = Field(
+        default=None,
+        description="A colour chart in every scan, {corners: [[x, y], ...]}: colours are corrected "
+        "by it, so that scanners agree. Empty: none.",
+    )
+    reference: (
+        tuple[
+            Annotated[float, Field(ge=0, le=255)],
+            Annotated[float, Field(ge=0, le=255)],
+            Annotated[float, Field(ge=0, le=255)],
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="The colour that delta_e is the distance from, sRGB as [red, green, blue] from "
+        "0 to 255. Empty: the lowest level of the calibration, white without one.",
+    )
+    max_drift: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.25,
+        description="How much white may differ between `calibration` and a slide that uses it, as "
+        "a share. Its tint may by 0.1, black by 0.02 of full scale; more is an error.",
     )
 
 

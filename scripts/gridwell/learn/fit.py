@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from gridwell.config.files import whole
-from gridwell.learn.augment import Prepared, draw_crop
+from gridwell.learn.augment import Prepared, decide, make_crop
 from gridwell.learn.losses import class_loss, distance_loss
 from gridwell.learn.optimise import follow, pace
+from gridwell.learn.parallel import Norm, from_first, processes, rank
 from gridwell.learn.recipe import Recipe
 from gridwell.network.device import Policy, device, half_precision, one_thread
 from gridwell.network.unet import UNet, fold
@@ -48,7 +50,8 @@ def fit(
 ) -> tuple[UNet, pd.DataFrame]:
     """Train a network.
 
-    On a CPU one thread computes, and the same seed gives the same weights.
+    On a CPU one thread computes, and the same seed gives the same weights. Where several
+    processes train together (`gridwell.learn.launch`), each of them calls this with the same.
 
     Parameters
     ----------
@@ -61,11 +64,11 @@ def fit(
     start
         Weights to go on from; tensors of another shape are left new.
     score
-        Measures a network on validation images.
+        Measures a network on validation images; called in the first process.
     choose
         Keep the state with the best first score; else, and without `score`, the last.
     report
-        Told each line of the learning curve.
+        Told each line of the learning curve, in the first process.
     checkpoint
         File that holds the state of an unfinished training, every `recipe.every` batches. Where
         it is there, the training goes on from it; where the training ends, it is removed.
@@ -89,11 +92,11 @@ def fit(
             run.restore(checkpoint)
         while not run.finished:
             line = run.advance(score, choose)
-            if report:
+            if report and rank() == 0:
                 report(line)
-            if checkpoint is not None:
+            if checkpoint is not None and rank() == 0:
                 run.keep(checkpoint)
-        if checkpoint is not None:
+        if checkpoint is not None and rank() == 0:
             checkpoint.unlink(missing_ok=True)
         return run.result(), pd.DataFrame(run.curve)
 
@@ -117,10 +120,14 @@ class _Run:
         self.network = _new(recipe)
         if start is not None:
             begin = np.random.default_rng(recipe.seed)
-            first = torch.from_numpy(self._draw(begin)[0])
+            first = torch.from_numpy(self._draw(begin, slice(None))[0])
             _take_over(self.network, load_network(start), first)
         self.network.to(place)
         self.mean = deepcopy(self.network)
+        # The same network; what several processes learn from their parts is brought together.
+        self.learner: torch.nn.Module = self.network
+        if processes() > 1:
+            self.learner = DistributedDataParallel(self.network)
         self.best: dict[str, Tensor] | None = None
         self.best_score, self.since = -math.inf, 0
         self.optimiser = _optimiser(self.network, recipe)
@@ -142,7 +149,7 @@ class _Run:
             losses.append(self._learn())
         line = {"step": float(self.step), "loss": float(np.mean(losses))}
         if score is not None:
-            scores = score(fold(self._current()).to("cpu"))
+            scores = from_first(lambda: score(fold(self._current()).to("cpu")))
             line |= scores
             first = next(iter(scores.values()))
             self.since += choose
@@ -157,12 +164,13 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate * self._pace()
         image, target, weight = (
-            torch.from_numpy(part).to(self.place) for part in self._draw(self.rng)
+            torch.from_numpy(part).to(self.place)
+            for part in self._draw(self.rng, slice(rank(), None, processes()))
         )
         image = image.contiguous(memory_format=torch.channels_last)
         half = half_precision(self.place)
         with torch.autocast(self.place.type, torch.bfloat16, enabled=half):
-            maps = self.network.train()(image)
+            maps = self.learner.train()(image)
         loss = loss_of(maps.float(), target, weight, recipe)
         self.optimiser.zero_grad()
         loss.backward()
@@ -171,13 +179,14 @@ class _Run:
         follow(self.mean, self.network, min(0.998, self.step / (self.step + 20)))
         return loss.item()
 
-    def _draw(self, rng: np.random.Generator) -> list[npt.NDArray[np.float32]]:
-        """Images, targets and weights of a batch."""
+    def _draw(self, rng: np.random.Generator, part: slice) -> list[npt.NDArray[np.float32]]:
+        """Images, targets and weights of a part of a batch; all of it is decided on."""
         recipe = self.recipe
-        crops = [
-            draw_crop(self.examples[index], recipe.crop, recipe.augmentation, rng)
-            for index in rng.choice(len(self.examples), recipe.batch, p=self.chance)
-        ]
+        decided = []
+        for index in rng.choice(len(self.examples), recipe.batch, p=self.chance):
+            one = self.examples[index]
+            decided.append((one, decide(one, recipe.crop, recipe.augmentation, rng)))
+        crops = [make_crop(one, recipe.crop, change) for one, change in decided[part]]
         return [np.stack(part) for part in zip(*crops, strict=True)]
 
     def _pace(self) -> float:
@@ -246,7 +255,7 @@ def _new(recipe: Recipe) -> UNet:
         inputs=2 * recipe.inputs,
         dilations=recipe.dilations,
         fine=True,
-        norm=True,
+        norm=Norm,
     )
 
 
@@ -304,7 +313,7 @@ def loss_of(maps: Tensor, target: Tensor, weight: Tensor, recipe: Recipe) -> Ten
         (n, m, h, w): of instances, cell distance, neighbour distance and logits of background
         and object; of classes, logits.
     target, weight
-        (n, t, h, w) and (n, h, w), as of `gridwell.learn.augment.draw_crop`.
+        (n, t, h, w) and (n, h, w), as of `gridwell.learn.augment.make_crop`.
     recipe
         What is learnt.
     """

@@ -99,7 +99,7 @@ def train(
 
 
 def _new(recipe: Recipe) -> UNet:
-    network = UNet(recipe.widths, norm=True)
+    network = UNet(recipe.widths, norm=torch.nn.BatchNorm2d)
     # Few pixels are centres; a network that starts by saying so does not begin with a jump.
     network.head.bias = torch.nn.Parameter(torch.tensor([-4.0, -1.5]))
     return network

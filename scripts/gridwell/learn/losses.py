@@ -1,9 +1,14 @@
-"""How wrong maps of cells are: distances by regression, classes by overlap and entropy."""
+"""How wrong maps of cells are: distances by regression, classes by overlap and entropy.
+
+Over the whole batch, wherever its parts are computed (`gridwell.learn.parallel`).
+"""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional
+
+from gridwell.learn.parallel import summed
 
 Tensor = torch.Tensor
 
@@ -73,16 +78,16 @@ def generalised_dice(logits: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
     count = logits.shape[1]
     chance = torch.softmax(logits, 1) * weight[:, None]
     truth = functional.one_hot(classes, count).movedim(-1, 1) * weight[:, None]
-    size = truth.sum((0, 2, 3))
+    size = summed(truth.sum((0, 2, 3)))
     there = size > 0
     if not bool(there.any()):
         return 0.0 * logits.sum()
     rarity = 1 / size.clamp(min=1) ** 2
     rarity = torch.where(there, rarity, rarity[there].max())
-    overlap = (rarity * (chance * truth).sum((0, 2, 3))).sum()
-    whole = (rarity * (chance + truth).sum((0, 2, 3))).sum()
+    overlap = (rarity * summed((chance * truth).sum((0, 2, 3)))).sum()
+    whole = (rarity * summed((chance + truth).sum((0, 2, 3)))).sum()
     return 1 - 2 * overlap / whole
 
 
 def _mean(loss: Tensor, weight: Tensor) -> Tensor:
-    return (loss * weight).sum() / weight.sum().clamp(min=1.0)
+    return summed((loss * weight).sum()) / summed(weight.sum()).clamp(min=1.0)

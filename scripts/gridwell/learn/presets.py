@@ -99,6 +99,16 @@ def recipe_of(name: str, model: LearnModel, *, inputs: int = 1) -> Recipe:
     except ValidationError as error:
         raise InputError([*problems, *_wrong_kinds(name, error)]) from None
     problems += _wrong_values(name, recipe)
+    if 0 < recipe.batch < model.gpus:
+        problems.append(
+            Problem(
+                file="config/config.yaml",
+                column=f"learn.{name}.gpus",
+                value=model.gpus,
+                reason=f"a batch of {recipe.batch} crops has no part for each of so many GPUs",
+                remedy="Write a smaller number, or a larger batch in the recipe.",
+            )
+        )
     if problems:
         raise InputError(problems)
     return recipe

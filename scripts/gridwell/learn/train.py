@@ -8,8 +8,9 @@ import math
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -64,7 +65,7 @@ def train_network(
     Raises
     ------
     InputError
-        If the data set or `start` cannot be used, or a GPU is required and there is none.
+        If the data set or `start` cannot be used, or GPUs are required and not there.
     """
     items = read_dataset(data, instance=model.kind == "instance", classes=len(class_names(model)))
     facts = read_facts(data)
@@ -85,6 +86,8 @@ def train_network(
         examples,
         recipe,
         of=f"{code} {items_hash(used, facts.levels)}",
+        name=name,
+        gpus=model.gpus,
         start=start,
         score=validation_score(validation, facts.levels, recipe) if validation else None,
         choose=chosen,
@@ -174,7 +177,17 @@ def pretrain_network(
         items = (_repeated(item, recipe.inputs) for item in items)
     of = f"{code} {model.pretrain_fields} {model.pretrain} {model.seed}"
     examples = prepared(items, {}, recipe)
-    kept, _ = trained(examples, recipe, of=of, start=None, score=None, work=work, policy=policy)
+    kept, _ = trained(
+        examples,
+        recipe,
+        of=of,
+        name=name,
+        gpus=model.gpus,
+        start=None,
+        score=None,
+        work=work,
+        policy=policy,
+    )
     with whole(weights) as part:
         shutil.copyfile(kept, part)
 
@@ -184,6 +197,8 @@ def trained(
     recipe: Recipe,
     *,
     of: str,
+    name: str,
+    gpus: int,
     start: Path | None,
     score: Score | None,
     choose: bool = True,
@@ -194,7 +209,8 @@ def trained(
 
     What is in `work` has a name of its own for each recipe, start and examples: a training goes
     on where it was, and one of other data begins anew. What is done stays there, so that another
-    test does not train again.
+    test does not train again. The number of GPUs is no part of the name: it changes the order of
+    sums alone, and a training goes on with another.
 
     Parameters
     ----------
@@ -202,6 +218,8 @@ def trained(
         As of `gridwell.learn.fit.fit`.
     of
         What the examples are, in a word that is another for others.
+    name, gpus
+        Of the network, and how many GPUs train it; see `gridwell.learn.launch.processes_for`.
     work
         Folder; what others left in it is removed.
 
@@ -217,10 +235,12 @@ def trained(
             old.unlink()
     if kept.is_file() and told.is_file():
         return kept, told
-    from gridwell.learn.fit import fit
-    from gridwell.network.weights import save_network
+    from gridwell.learn.launch import processes_for, run
 
-    network, curve = fit(
+    learn = partial(
+        _learn,
+        kept,
+        told,
         examples,
         recipe,
         start=start,
@@ -230,9 +250,26 @@ def trained(
         checkpoint=work / f"{key}.checkpoint",
         policy=policy,
     )
-    write_csv(told, curve)
-    save_network(kept, network, facts_of(recipe))
+    processes = processes_for(gpus, policy, name=name)
+    if processes == 1:
+        learn()
+    else:
+        run(learn, processes, work / f"{key}.task")
     return kept, told
+
+
+def _learn(
+    kept: Path, told: Path, examples: Sequence[Prepared], recipe: Recipe, **how: Any
+) -> None:
+    """Train, and write weights and curve; one of several processes, where several train."""
+    from gridwell.learn.fit import fit
+    from gridwell.learn.parallel import rank
+    from gridwell.network.weights import save_network
+
+    network, curve = fit(examples, recipe, **how)
+    if rank() == 0:
+        write_csv(told, curve)
+        save_network(kept, network, facts_of(recipe))
 
 
 def _key(of: str, recipe: Recipe, start: Path | None) -> str:
@@ -277,13 +314,15 @@ def validation_score(items: Sequence[Item], levels: Levels, recipe: Recipe) -> S
         Of a network: AJI+ and others of instances, or the mean IoU of classes; see
         `gridwell.learn.measure.totals`.
     """
+    return partial(_score, items, levels, recipe)
 
-    def score(network: UNet) -> dict[str, float]:
-        cells = CellNetwork(network, facts_of(recipe), policy="forbid")
-        tallies = []
-        for item in items:
-            found = predict(cells, item.example, levels_of(item.example, levels))
-            tallies.append(tally_of(item.example, found, recipe.classes))
-        return totals(tallies, recipe.classes)
 
-    return score
+def _score(
+    items: Sequence[Item], levels: Levels, recipe: Recipe, network: UNet
+) -> dict[str, float]:
+    cells = CellNetwork(network, facts_of(recipe), policy="forbid")
+    tallies = []
+    for item in items:
+        found = predict(cells, item.example, levels_of(item.example, levels))
+        tallies.append(tally_of(item.example, found, recipe.classes))
+    return totals(tallies, recipe.classes)

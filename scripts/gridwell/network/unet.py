@@ -40,7 +40,7 @@ class UNet(nn.Module):
     fine
         Maps at full resolution, not at half.
     norm
-        With batch normalisation, for training; without, for weights that `fold` made.
+        Kind of batch normalisation, for training; None: without, for weights that `fold` made.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class UNet(nn.Module):
         inputs: int = 1,
         dilations: Sequence[int] = _DILATIONS,
         fine: bool = False,
-        norm: bool = False,
+        norm: type[nn.BatchNorm2d] | None = None,
     ) -> None:
         super().__init__()
         a, b, c, d = widths
@@ -105,7 +105,13 @@ class UNet(nn.Module):
 
 
 def _layer(
-    inputs: int, outputs: int, *, norm: bool, size: int = 3, stride: int = 1, dilation: int = 1
+    inputs: int,
+    outputs: int,
+    *,
+    norm: type[nn.BatchNorm2d] | None,
+    size: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
 ) -> nn.Sequential:
     convolution = nn.Conv2d(
         inputs,
@@ -116,7 +122,7 @@ def _layer(
         dilation=dilation,
         bias=not norm,
     )
-    between = [nn.BatchNorm2d(outputs)] if norm else []
+    between = [norm(outputs)] if norm else []
     return nn.Sequential(convolution, *between, nn.ReLU(inplace=True))
 
 
@@ -132,7 +138,7 @@ def fold(trained: UNet) -> UNet:
     Parameters
     ----------
     trained
-        A network made with ``norm=True``, or one already folded; it is not changed.
+        A network made with `norm`, or one already folded; it is not changed.
     """
     norms = _all(trained, nn.BatchNorm2d)
     if not norms:

@@ -15,6 +15,7 @@ from gridwell.learn.gather import gather_examples
 from gridwell.network.cells import KIND
 from gridwell.network.unet import UNet, fold
 from gridwell.network.weights import save_network
+from torch.nn import BatchNorm2d
 
 from tests.unit.cells.simulate import Scene, draw
 
@@ -162,7 +163,7 @@ def test_a_teacher_chosen_by_measurement(spots, tmp_path):
 
 def test_a_network_as_teacher(spots, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    network = fold(UNet((4, 4, 4, 4), 4, inputs=2, dilations=(1,), fine=True, norm=True))
+    network = fold(UNet((4, 4, 4, 4), 4, inputs=2, dilations=(1,), fine=True, norm=BatchNorm2d))
     facts = {"kind": KIND, "instance": True, "classes": ["background", "object"]}
     save_network(tmp_path / "models/first.safetensors", network, facts)
     made = model(teacher={"method": "network", "weights": "models/first"}, suspicious="keep")

@@ -11,7 +11,7 @@ from gridwell.network.unet import STRIDE, UNet, fold
 def trained() -> UNet:
     """A network whose normalisation has seen something."""
     torch.manual_seed(1)
-    network = UNet((4, 6, 8, 10), norm=True)
+    network = UNet((4, 6, 8, 10), norm=torch.nn.BatchNorm2d)
     with torch.no_grad():
         for _ in range(3):
             network.train()(2 * torch.randn(2, 1, 64, 64) + 1)
