@@ -9,6 +9,10 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+# What --software-deployment-method conda apptainer makes the environments of envs/ in.
+container: "docker://condaforge/miniforge3:26.3.2-3"
+
+
 include: "rules/common.smk"
 
 
@@ -41,7 +45,13 @@ rule all:
 
 onstart:
     begin()
+    begin_log()
+
+
+onsuccess:
+    run_log.end(success=True)
 
 
 onerror:
-    print(failure_summary(log[0]))
+    run_log.end(success=False)
+    print(failure_summary())

@@ -6,8 +6,10 @@ import os
 import re
 import shlex
 import sys
+import time
 from functools import cache
 from pathlib import Path
+from socket import gethostname
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -41,6 +43,10 @@ from gridwell.images.check import TABLE, check_images
 from gridwell.images.delivery import copies_in_place, replaced, sources_of
 from gridwell.images.reader import inspect
 from gridwell.network.elements import weights_path
+from gridwell.runs.log import RunLog
+from gridwell.runs.orphans import cancel_orphans
+from gridwell.runs.plan import planned
+from gridwell.runs.words import failures_in_words
 from gridwell.versions.begin import begin_run
 from gridwell.versions.code import changed_code, code_hash, code_state
 from gridwell.versions.checks import check_dataset
@@ -89,21 +95,48 @@ def take_over_stale_locks():
     """Remove the locks of a run that was killed, so that the same command goes on.
 
     Snakemake's locks outlive the process; a lock of the kernel does not. Whoever gets it
-    knows that no other run of this study is alive on this machine.
+    knows that no other run of this study is alive on this machine. File systems of clusters
+    may not share it among login nodes: locks of a run on another one are left to `--unlock`.
     """
     try:
         Path(".snakemake").mkdir(exist_ok=True)
-        lock = open(".snakemake/gridwell.run.lock", "w")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = open(".snakemake/gridwell.run.lock", "a+")
     except OSError:
         return None
-    for stale in Path(".snakemake/locks").glob("*.lock"):
-        stale.unlink(missing_ok=True)
+    if not locked(lock):
+        return None
+    lock.seek(0)
+    host, said = gethostname(), lock.read()
+    if not said or f'"{host}"' in said:
+        for stale in Path(".snakemake/locks").glob("*.lock"):
+            stale.unlink(missing_ok=True)
+    lock.truncate(0)
+    lock.write(json.dumps({"host": host, "pid": os.getpid()}))
+    lock.flush()
     return lock
 
 
+def locked(file):
+    """Take the kernel's lock of a file, if no run has it. `gridwell status` has it for moments."""
+    for _ in range(5):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(0.05)
+    return False
+
+
 def begin():
-    """Before the first job, see to it that the history has what the run starts from."""
+    """Before the first job: no job of a dead run goes on, there is room to work in, and the
+    history has what this run starts from.
+    """
+    if orphans := cancel_orphans(study.root):
+        logger.warning(
+            f"Jobs of an earlier run were still in the queue and are cancelled: {' '.join(orphans)}"
+        )
+    # A link to scratch outlives what it points to: sites clear such disks.
+    Path("work").resolve().mkdir(parents=True, exist_ok=True)
     if study.config.versioning != "datalad":
         return
     for path in changed_code(REPOSITORY):
@@ -371,7 +404,7 @@ def get_shipped_weights(wildcards):
     method = method_of(wildcards.slide, wildcards.channel)
     path = weights_of(method.weights)
     given = method.method in LEARNED and not is_of_study(method.weights)
-    return content_hash(path) if given and path.is_file() else None
+    return hash_of_file(path) if given and path.is_file() else None
 
 
 def model_options(names=""):
@@ -384,13 +417,28 @@ def model_options(names=""):
     return get_options
 
 
-def learning_memory(base):
-    """Memory in MB: a base, plus what images with their targets take; more on a retry."""
+def learning_gpus(wildcards):
+    """GPUs that train a network. No parameter: another number computes nothing again."""
+    return GPUS * study.config.learn[wildcards.model].gpus
 
-    def mem_mb(wildcards, attempt):
+
+def learning_threads(wildcards):
+    """A process for each GPU, of one thread."""
+    return max(1, learning_gpus(wildcards))
+
+
+def learning_memory(base):
+    """Memory in MB: a base, plus what images with their targets take; more on a retry.
+
+    Each process holds them, and so does the one that starts several.
+    """
+
+    def mem_mb(wildcards, threads, attempt):
         model = study.config.learn[wildcards.model]
         fields = model.pretrain_fields if model.pretrain != "none" else 0
-        return int((base + 12 * model.crops + 2 * fields) * attempt)
+        holders = threads if threads == 1 else threads + 1
+        own = base + 12 * model.crops + 2 * fields
+        return int((AROUND + own * holders) * attempt)
 
     return mem_mb
 
@@ -405,6 +453,16 @@ def script_of(rule):
 
 
 def code(rule):
+    """Function for params: hash of a rule's code. A job on a cluster works out its own alone."""
+
+    def get_code(wildcards):
+        return hash_of_code(rule)
+
+    return get_code
+
+
+@cache
+def hash_of_code(rule):
     return code_hash(script_of(rule))
 
 
@@ -453,7 +511,10 @@ def screen_provenance(report=False):
 def grid_models():
     """SHA-256 of the network that finds the grid, where one does."""
     by_network = study.config.grid.elements == "network"
-    return {weights_path().stem: content_hash(weights_path())} if by_network else {}
+    return {weights_path().stem: hash_of_file(weights_path())} if by_network else {}
+
+
+hash_of_file = cache(content_hash)
 
 
 def rerun_command():
@@ -465,29 +526,42 @@ def rerun_command():
 
 
 @cache
-def slide_width(slide):
-    """Width of a slide in 10^3 pixels: what a band of rows costs grows with it."""
+def slide_size(slide):
+    """Width and height of a slide in 10^3 pixels."""
     try:
-        return inspect(study.path_of(study.channels[slide][0])).width / 1000
+        info = inspect(study.path_of(study.channels[slide][0]))
     except InputError:
-        return 13.0  # ingested long ago and not at hand: as wide as a droplet slide
+        # Ingested long ago and not at hand: as large as a droplet slide.
+        return 13.0, 38.0
+    return info.width / 1000, info.height / 1000
+
+
+# Memory in MB of the two Snakemake processes that stand around a script in a job of a cluster.
+AROUND = 450
 
 
 def memory(base, per_kpx=0):
-    """Memory in MB: a base, plus so much for each 1000 px of the slide's width; more on a retry."""
+    """Memory in MB: a base, plus so much for each 1000 px of the slide's width, for what a band
+    of rows costs grows with it; more on a retry.
+    """
 
     def mem_mb(wildcards, attempt):
         slide = getattr(wildcards, "slide", None)
-        return int((base + per_kpx * (slide_width(slide) if slide else 0)) * attempt)
+        width = slide_size(slide)[0] if slide else 0
+        return int((AROUND + base + per_kpx * width) * attempt)
 
     return mem_mb
 
 
-def minutes(base):
-    """Run time in minutes, doubled on each retry."""
+def minutes(base, per_gpx=0):
+    """Run time in minutes: a base, plus so much for each 10^9 px of a plane of the slide;
+    doubled on each retry.
+    """
 
     def runtime(wildcards, attempt):
-        return base * 2 ** (attempt - 1)
+        slide = getattr(wildcards, "slide", None)
+        width, height = slide_size(slide) if slide else (0, 0)
+        return int((base + per_gpx * width * height / 1000) * 2 ** (attempt - 1))
 
     return runtime
 
@@ -495,19 +569,26 @@ def minutes(base):
 # detect_grid, segment, pretrain and train may use a GPU unless the study forbids it.
 GPUS = 0 if study.config.gpu == "forbid" else 1
 
+# A profile for a cluster says where rules with a GPU run; without one they run where all do.
+if not GPUS:
+    settings = workflow.resource_settings
+    elsewhere = {"slurm_partition", "gpu_model"}
+    settings.overwrite_resources = {
+        name: type(own)({key: own[key] for key in own if key not in elsewhere})
+        for name, own in settings.overwrite_resources.items()
+    }
 
-def failure_summary(log):
-    """Name the logs of this run's failed jobs with the last line of each."""
-    text = Path(log).read_text(errors="replace") if Path(log).exists() else ""
-    found = dict.fromkeys(
-        re.findall(r"^\s+log: (\S+) \(check log file", text, re.MULTILINE)
-    )
-    lines = ["", "Failed jobs; everything that does not depend on them was finished:"]
-    for name in found:
-        said = (
-            Path(name).read_text(errors="replace").strip()
-            if Path(name).exists()
-            else ""
-        )
-        lines.append(f"  {name}: {said.splitlines()[-1] if said else 'no message'}")
-    return "\n".join(lines) if found else ""
+
+run_log = RunLog()
+
+
+def begin_log():
+    """Open the log of this run, which `gridwell status` reads, with all that is to be done."""
+    run_log.open(study.root, planned(workflow))
+    logger.addHandler(run_log)
+
+
+def failure_summary():
+    """Name this run's failed jobs with the last line of their logs and where these are."""
+    words = failures_in_words(run_log.run, study.root)
+    return f"\n{words}" if words else ""

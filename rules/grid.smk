@@ -31,7 +31,7 @@ rule detect_grid:
         empty=of_slide(empty_spots_of),
         options=options("grid"),
         gpu=study.config.gpu,
-        weights=content_hash(weights_path()),
+        weights=hash_of_file(weights_path()),
         code=code("detect_grid"),
     script:
         "../scripts/detect_grid.py"

@@ -20,7 +20,7 @@ rule fuse:
     threads: 2
     resources:
         mem_mb=memory(1500, per_kpx=100),
-        runtime=minutes(30),
+        runtime=minutes(10, per_gpx=40),
     params:
         roles=[role.value for role in FUSED],
         options=options("fuse"),
@@ -76,7 +76,7 @@ rule measure_colour:
     threads: 1
     resources:
         mem_mb=memory(1000, per_kpx=100),
-        runtime=minutes(15),
+        runtime=minutes(10, per_gpx=40),
     params:
         channel=lambda wildcards: channel_of(wildcards.slide, Role.COLOUR),
         layout=lambda wildcards: study.slides[wildcards.slide].layout,

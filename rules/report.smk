@@ -25,7 +25,7 @@ rule report_slide:
     threads: 1
     resources:
         mem_mb=memory(1500),
-        runtime=minutes(15),
+        runtime=minutes(10, per_gpx=20),
     params:
         slide=lambda wildcards: study.slides[wildcards.slide].model_dump(mode="json"),
         channels=lambda wildcards: segmented(wildcards.slide),

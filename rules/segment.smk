@@ -15,7 +15,7 @@ rule segment:
     threads: 2
     resources:
         mem_mb=memory(1500, per_kpx=60),
-        runtime=minutes(60),
+        runtime=minutes(15, per_gpx=100),
         gpu=GPUS,
     params:
         options=options("segment"),

@@ -15,7 +15,7 @@ rule crop_spots:
     threads: 2
     resources:
         mem_mb=memory(800, per_kpx=60),
-        runtime=minutes(30),
+        runtime=minutes(10, per_gpx=40),
     params:
         margin=study.config.spots.margin,
         code=code("crop_spots"),
@@ -41,7 +41,7 @@ rule export_plate:
     threads: 1
     resources:
         mem_mb=memory(1000),
-        runtime=minutes(60),
+        runtime=minutes(10, per_gpx=100),
     params:
         channels=lambda wildcards: segmented(wildcards.slide),
         ngff_version=study.config.tile.ngff_version,

@@ -14,7 +14,7 @@ rule tile:
     threads: 1
     resources:
         mem_mb=memory(600, per_kpx=40),
-        runtime=minutes(30),
+        runtime=minutes(10, per_gpx=60),
     params:
         options=options("tile"),
         code=code("tile"),

@@ -15,22 +15,25 @@ from typing import Any
 def running(snakemake: Any) -> Iterator[None]:
     """Run the body of a rule's script with its log open.
 
-    What the body prints goes to the log, warnings to the log and the terminal. A mistake in
-    the input ends the job with its message alone; anything else with its traceback. Both reach
-    the log and the terminal.
+    What the body prints goes to the log, warnings to the log and the terminal, and how far it
+    is to the log and to a file beside it. A mistake in the input ends the job with its message
+    alone; anything else with its traceback. Both reach the log and the terminal.
     """
     from gridwell.config.errors import InputError
+    from gridwell.runs.progress import heard_by
+    from gridwell.runs.reporter import Reporter
 
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as file:
+    with log.open("w", encoding="utf-8") as file, Reporter(log, file) as reporter:
         out, sys.stdout = sys.stdout, file
         logger = logging.getLogger("gridwell")
         handlers = [logging.StreamHandler(stream) for stream in (file, sys.stderr)]
         for handler in handlers:
             logger.addHandler(handler)
         try:
-            yield
+            with heard_by(reporter):
+                yield
         except InputError as error:
             _tell(f"{snakemake.rule}: {error}", file)
             sys.exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,11 +40,20 @@ def add_study_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     new.add_argument(
         "--plain", action="store_true", help="a plain folder, without DataLad (versioning: off)"
     )
+    new.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="put what can be computed again there, as on the scratch of a cluster; all nodes must "
+        "see it. Default: in the study",
+    )
 
     check = add_command(
         commands, "check", _check, "list every mistake of a study", "gridwell check my-study"
     )
     _take_study(check)
+
+    _add_status(commands)
 
     verify = add_command(
         commands,
@@ -111,7 +121,7 @@ def _take_study(parser: argparse.ArgumentParser) -> None:
 def _new(options: argparse.Namespace) -> int:
     from gridwell.versions.new import REPOSITORY, new_study
 
-    pinned = new_study(options.study, versioning=not options.plain)
+    pinned = new_study(options.study, versioning=not options.plain, work=options.work)
     print(f"made the study {options.study}")
     if not (pinned or options.plain):
         print("workflow/ was left out: gridwell does not run from a git clone")
@@ -138,6 +148,44 @@ def _check(options: argparse.Namespace) -> int:
     channels = sum(map(len, study.channels.values()))
     print(f"{options.study}: no mistakes; {len(study.slides)} slides, {channels} channels")
     return 0
+
+
+def _add_status(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = add_command(
+        commands,
+        "status",
+        _status,
+        "say how the last run of a study stands: what is done, running and failed, why, and where "
+        "the logs are",
+        "gridwell status my-study --watch",
+    )
+    _take_study(parser)
+    parser.add_argument("--all", action="store_true", help="every slide, also of many")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="for programs (docs/run.md)")
+    shown.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+        help="draw again every so many seconds until the run ends. Default: 2",
+    )
+
+
+def _status(options: argparse.Namespace) -> int:
+    from gridwell.runs.status import as_json, status_of
+    from gridwell.runs.watch import watch
+    from gridwell.runs.words import status_in_words
+
+    if options.watch is not None:
+        return 0 if watch(options.study, options.watch, every_slide=options.all).well else 1
+    status = status_of(options.study)
+    if options.json:
+        print(json.dumps(as_json(status), indent=2, ensure_ascii=False))
+    else:
+        print(status_in_words(status, every_slide=options.all))
+    return 0 if status.well else 1
 
 
 def _verify(options: argparse.Namespace) -> int:

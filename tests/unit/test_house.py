@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from gridwell.versions.code import _reached
 
 # Ground floor first: a room imports only from rooms before it.
 ROOMS = [
     "config",
+    "runs",
     "images",
     "network",
     "grid",
@@ -148,6 +150,39 @@ def test_environments_hold_the_pins_of_constraints(repository):
             assert pins[name] == version, f"{path.name}: {requirement}"
 
 
+# Names of modules whose distribution has another.
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
+    "yaml": "pyyaml",
+}
+# What others in the environment bring with them, and what the rules of data.yaml never reach.
+BROUGHT = {"markupsafe", "numcodecs", "pydantic_core"}
+UNREACHED = {"data": {"pyarrow"}}
+
+
+def test_environments_hold_what_their_rules_import(repository):
+    own = {*sys.stdlib_module_names, "gridwell", "job", "snakemake"}
+    for name, text in rules(repository).items():
+        found = re.search(r"envs/(\w+)\.yaml", text)
+        if found is None:
+            continue
+        environment = yaml.safe_load((repository / f"envs/{found[1]}.yaml").read_text())
+        held = {pin.split("==")[0].lower() for pin in environment["dependencies"][-1]["pip"]}
+        reached = _reached([repository / f"scripts/{name}.py"])
+        roots = {
+            module.split(".")[0]
+            for path in reached
+            if path.suffix == ".py"
+            for module in imports(path)
+        }
+        needed = {DISTRIBUTIONS.get(root, root).lower() for root in roots - own}
+        assert needed - held <= BROUGHT | UNREACHED.get(found[1], set()), name
+
+
 def test_constraints_pin_every_dependency(repository):
     import tomllib
 
@@ -171,7 +206,11 @@ def test_profiles_name_existing_rules(repository, profile):
 
 def test_slurm_sends_gpu_rules_and_no_others_to_the_gpu_partition(repository):
     settings = yaml.safe_load((repository / "profiles/slurm/profile.yaml").read_text())
-    with_gpu = {name for name, text in rules(repository).items() if "gpu=GPUS" in text}
+    with_gpu = {
+        name
+        for name, text in rules(repository).items()
+        if re.search("gpu=(GPUS|learning_gpus)", text)
+    }
     sent = {
         name
         for name, resources in settings["set-resources"].items()

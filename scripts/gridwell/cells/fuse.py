@@ -24,9 +24,12 @@ from gridwell.config.files import write_csv, write_json, write_parquet
 from gridwell.config.models import FuseOptions, SpotRole
 from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.images.spots import SpotFrame
+from gridwell.runs.progress import begin, step
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# Of a spot: sharpness, and for each stain intensity, cover and noise.
+_Measured = tuple[float, list[tuple[Array, Array, float]]]
 # Spots read at once: enough to read whole parts of a shard, few enough for little memory.
 _BLOCK = 8
 # Intensity over the noise of a pixel below which a body is no proof of a stain by itself.
@@ -194,9 +197,12 @@ def _measure_pixels(
     """Fill in the stains' intensities under the nuclei; return the sharpness of each spot."""
     cv2.setNumThreads(1)
     starts = range(0, len(nuclei), _BLOCK)
+    measured: list[_Measured] = []
+    begin(len(nuclei), "spots")
     with ThreadPoolExecutor(threads) as pool:
-        blocks = pool.map(lambda start: _measure_block(pixels, nuclei, stains, start), starts)
-        measured = [spot for block in blocks for spot in block]
+        for block in pool.map(lambda at: _measure_block(pixels, nuclei, stains, at), starts):
+            measured += block
+            step(len(block))
     for at, stain in enumerate(stains):
         own = [under[at] for _, under in measured]
         stain.intensity = [intensity for intensity, _, _ in own]
@@ -207,7 +213,7 @@ def _measure_pixels(
 
 def _measure_block(
     pixels: Pixels, nuclei: list[pd.DataFrame], stains: list[Stain], start: int
-) -> list[tuple[float, list[tuple[Array, Array, float]]]]:
+) -> list[_Measured]:
     """Of some spots: sharpness, and for each stain intensity, cover and noise."""
     stop = min(start + _BLOCK, len(nuclei))
     images = {role: pixels.image(role, start, stop) for role in ("nuclei", *STAINS)}

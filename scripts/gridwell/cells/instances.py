@@ -26,6 +26,7 @@ from gridwell.images.labels import LabelWriter
 from gridwell.images.spots import SpotFrame, SpotStack, open_spots
 from gridwell.network.cells import Brightness, Maps, brightness
 from gridwell.network.device import Policy, Precision
+from gridwell.runs.progress import begin, step
 from gridwell.segment.auto import Sample
 from gridwell.segment.conventional import segment_spot
 from gridwell.segment.learned import LearnedMethod, learned_method
@@ -97,6 +98,7 @@ def segment_channel(
     failed: dict[str, str] = {}
     shape = stack.shape(channel)
     rows = [range(start, start + frame.cols) for start in range(0, shape[0], frame.cols)]
+    begin(shape[0], "spots")
     with (
         closing(_results(work, rows, threads)) as results,
         LabelWriter(labels_out, frame, shape, stack.attributes) as writer,
@@ -108,6 +110,7 @@ def segment_channel(
                     failed[frame.spots[index]] = reason
                     _log.warning("%s, channel %s: %s", frame.spots[index], channel, reason)
                 tables.append(_on_slide(table, frame, index))
+            step(len(spots))
         writer.note(channel=channel, failed=failed, **work.chosen)
     write_parquet(
         instances_out, pd.concat(tables, ignore_index=True), _whole(provenance, stack, work, study)

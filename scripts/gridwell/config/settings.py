@@ -14,17 +14,17 @@ _CONTROLS = (SpotRole.NEG_CTRL.value, SpotRole.POS_CTRL.value)
 
 def controls_of(study: Study, slide: str) -> dict[str, str]:
     """Role of each control spot of a slide's layout: they tell what stained cells look like."""
-    layout = study.layouts.get(study.slides[slide].layout or "")
-    if layout is None:
-        return {}
-    controls = layout[layout["role"].isin(_CONTROLS)]
-    return dict(sorted(zip(controls["spot"], controls["role"], strict=True)))
+    spots = _spots_by_role(study, slide)
+    return dict(sorted((spot, role) for role in _CONTROLS for spot in spots.get(role, [])))
 
 
 def empty_spots_of(study: Study, slide: str) -> list[str]:
     """Spots that stay empty by a slide's layout: they tell which way up the slide lies."""
-    layout = study.layouts.get(study.slides[slide].layout or "")
-    return [] if layout is None else list(layout["spot"][layout["role"] == SpotRole.EMPTY])
+    return list(_spots_by_role(study, slide).get(SpotRole.EMPTY.value, []))
+
+
+def _spots_by_role(study: Study, slide: str) -> dict[str, list[str]]:
+    return study.spots_by_role.get(study.slides[slide].layout or "", {})
 
 
 def override_of(study: Study, slide: str) -> dict[str, Any] | None:
@@ -56,7 +56,7 @@ def slide_settings(study: Study, slide: str, stage: Stage) -> dict[str, Any]:
         Plain data. Where files lie and how they are copied is no part of it, nor is what the
         rules of other stages and other assays take.
     """
-    config, assay = study.config.model_dump(mode="json"), study.slides[slide].assay
+    config, assay = study.options, study.slides[slide].assay
     settings = {
         "gpu": config["gpu"],
         **{section: config[section] for section in ("tile", "grid", "spots")},
@@ -85,7 +85,7 @@ def slide_settings(study: Study, slide: str, stage: Stage) -> dict[str, Any]:
 
 def screen_settings(study: Study, *, report: bool = False) -> dict[str, Any]:
     """All that bears on the tables of the screen, or on its report."""
-    config = study.config.model_dump(mode="json")
+    config = study.options
     return {
         "slides": {name: slide_settings(study, name, "spots") for name in study.slides},
         "rows": [slide.model_dump(mode="json") for slide in study.slides.values()],
@@ -95,8 +95,7 @@ def screen_settings(study: Study, *, report: bool = False) -> dict[str, Any]:
 
 
 def _layout(study: Study, slide: str) -> str | None:
-    layout = study.layouts.get(study.slides[slide].layout or "")
-    return None if layout is None else str(layout.to_csv(index=False, lineterminator="\n"))
+    return study.layout_texts.get(study.slides[slide].layout or "")
 
 
 def _shown(config: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, get_origin
 from urllib.parse import unquote, urlsplit
@@ -66,6 +67,27 @@ class Study:
     overrides: dict[str, GridOverride]
     carriers: dict[str, Carrier]
     lines: dict[tuple[str, str], int]
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """The configuration as plain data, for all who only look at it."""
+        return self.config.model_dump(mode="json")
+
+    @cached_property
+    def layout_texts(self) -> dict[str, str]:
+        """Layouts in use as CSV, by file name."""
+        return {
+            name: str(layout.to_csv(index=False, lineterminator="\n"))
+            for name, layout in self.layouts.items()
+        }
+
+    @cached_property
+    def spots_by_role(self) -> dict[str, dict[str, list[str]]]:
+        """Spots of each role of the layouts in use, by file name; hundreds of slides share one."""
+        return {
+            name: {str(role): list(spots) for role, spots in layout.groupby("role")["spot"]}
+            for name, layout in self.layouts.items()
+        }
 
     def path_of(self, channel: Channel) -> Path:
         """Image file of a channel; a relative path starts at the study.

@@ -22,6 +22,7 @@ from gridwell.images.check import TABLE, agreed_pixel_size, inspect_channels
 from gridwell.images.copies import name_copies, real_path
 from gridwell.images.description import FORMAT, NAME
 from gridwell.images.reader import ImageInfo, inspect, not_fetched
+from gridwell.runs.progress import begin, step
 
 _BUFFER = 2**22
 # A file that is about to be replaced; one job brings a slide in at a time.
@@ -77,6 +78,7 @@ def ingest_slide(
         pixel_size = agreed_pixel_size(channels, infos)
         names = name_copies(channels, files)
         entries = []
+        begin(_bytes_to_read(names, out_dir), "bytes")
         for source, name in names.items():
             entries.append(_bring(source, out_dir / name, brought, options))
         urls = {names[real_path(files[c.channel])]: c.url for c in channels if c.url}
@@ -98,6 +100,12 @@ def ingest_slide(
         raise
     brought.settle()
     return info
+
+
+def _bytes_to_read(names: Mapping[Path, str], out_dir: Path) -> int:
+    """Size of all sources, and of copies that are there already and are compared with them."""
+    files = {*names, *(real_path(out_dir / name) for name in names.values())}
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def _fetch(channels: Sequence[Channel], files: Mapping[str, Path], brought: _Brought) -> None:
@@ -226,6 +234,7 @@ def _read(source: Path, copy: Path | None = None) -> tuple[int, str]:
             digest.update(block)
             out.write(block)
             size += len(block)
+            step(len(block))
     return size, digest.hexdigest()
 
 

@@ -19,6 +19,7 @@ from gridwell.images import ngff
 from gridwell.images.description import read_slide_json
 from gridwell.images.reader import Plane, open_plane
 from gridwell.images.stores import arrays_of, create_array, halve, open_complete
+from gridwell.runs.progress import begin, step
 
 Pixels = NDArray[Any]
 
@@ -75,8 +76,10 @@ def write_slide(raw_dir: Path, out: Path, options: TileOptions) -> None:
                     axes="cyx",
                 )
             )
+        band = _SHARD[0] * chunk
+        begin(len(info["channels"]) * -(-height // band), "bands of rows")
         for channel in info["channels"]:
-            _write_channel(arrays, raw_dir, channel, info, band=_SHARD[0] * chunk)
+            _write_channel(arrays, raw_dir, channel, info, band=band)
         windows = [_window(np.asarray(arrays[-1][plane])) for plane in range(planes)]
         group.attrs.update(
             ngff.image_attributes(
@@ -123,6 +126,7 @@ def _write_plane(
     for _, rows in plane.bands(band):
         samples = [rows] if rows.ndim == 2 else [rows[..., i] for i in range(rows.shape[2])]
         _push(levels, [np.ascontiguousarray(s, dtype) for s in samples])
+        step()
 
 
 @dataclass

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from gridwell.config.files import whole
 from gridwell.images.slide import SlideImage
 from gridwell.images.stores import arrays_of, create_array, open_complete
+from gridwell.runs.progress import begin, step
 
 Pixels = NDArray[Any]
 
@@ -201,10 +202,12 @@ def _run(
     slide: SlideImage, part: Path, frame: SpotFrame, jobs: Sequence[tuple[int, str]], threads: int
 ) -> None:
     threads = min(threads, len(jobs))
+    begin(len(jobs) * frame.cols, "crops")
     if threads <= 1:
         group = zarr.open_group(part, mode="r+")
         for row, channel in jobs:
             _write_row(slide, group, frame, row, channel)
+            step(frame.cols)
         return
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(
@@ -212,7 +215,7 @@ def _run(
     ) as pool:
         # Each job owns one shard, so writers never meet.
         for _ in pool.map(_work, jobs):
-            pass
+            step(frame.cols)
 
 
 _worker: dict[str, Any] = {}

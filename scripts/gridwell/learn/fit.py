@@ -26,6 +26,7 @@ from gridwell.learn.recipe import Recipe
 from gridwell.network.device import Policy, device, half_precision, one_thread
 from gridwell.network.unet import UNet, fold
 from gridwell.network.weights import load_network
+from gridwell.runs.progress import begin, step
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ def fit(
         run = _Run(examples, recipe, shares, start, place)
         if checkpoint is not None and checkpoint.is_file():
             run.restore(checkpoint)
+        begin(run.total - run.step, "steps")
         while not run.finished:
             line = run.advance(score, choose)
             if report and rank() == 0:
@@ -147,6 +149,7 @@ class _Run:
         while self.step < until:
             self.step += 1
             losses.append(self._learn())
+            step()
         line = {"step": float(self.step), "loss": float(np.mean(losses))}
         if score is not None:
             scores = from_first(lambda: score(fold(self._current()).to("cpu")))

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import shutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from gridwell.config.errors import InputError, Problem
 from gridwell.versions.git import changed_files, git_says
 
 # Option values reach a rule as parameters of their own; a new option elsewhere, or a better
-# description of one, is no reason to compute again.
-_NOT_HASHED = {"gridwell.config.models", "gridwell.config.study"}
+# description of one, is no reason to compute again; nor is how a job tells how far it is.
+_NOT_HASHED = {
+    "gridwell.config.models",
+    "gridwell.config.study",
+    "gridwell.runs.progress",
+    "gridwell.runs.reporter",
+}
 # What a result depends on; profiles, tests and words are none of it.
 _COMPUTING = ("Snakefile", "rules", "scripts", "resources", "envs")
 
@@ -53,9 +60,19 @@ def code_state(*scripts: Path) -> dict[str, str | None]:
         ``commit``: the last one that changed any of that code, so that commits of other things
         leave it as it is; with ``+changes`` behind it where some of it is edited and not
         committed; None outside a git clone. ``hash``: as `code_hash`.
+
+    Raises
+    ------
+    InputError
+        If this is a clone and there is no git, as on a node of a cluster: results would differ
+        from those of other machines.
     """
     files = [str(path) for path in _reached(scripts)]
     here = scripts[0].parent
+    if (here.parent / ".git").exists() and shutil.which("git") is None:
+        reason = "git is not on the PATH of this machine, and results name the commit of the code"
+        remedy = "Load it, on a cluster with precommand in the profile"
+        raise InputError(Problem("PATH", reason, remedy))
     commit = git_says("log", "-1", "--format=%H", "--", *files, cwd=here) or None
     if commit and changed_files(*files, cwd=here):
         commit += "+changes"
@@ -79,13 +96,8 @@ def _reached(scripts: Sequence[Path]) -> list[Path]:
             continue
         seen.add(path)
         todo.extend(_imported(path, root))
-    assets = {
-        asset
-        for path in seen
-        for asset in path.parent.rglob("*")
-        if path.parent.parent == root / "gridwell" and _is_asset(asset)
-    }
-    return sorted(seen | assets)
+    rooms = {path.parent for path in seen if path.parent.parent == root / "gridwell"}
+    return sorted(seen.union(*map(_assets, rooms)))
 
 
 @cache
@@ -105,6 +117,10 @@ def _imported(path: Path, root: Path) -> list[Path]:
     return found
 
 
-def _is_asset(path: Path) -> bool:
-    # Caches are made by running the code, those of numba too.
-    return path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+def _assets(room: Path) -> frozenset[Path]:
+    """List the data files of a room: not caches, which are made by running the code."""
+    return frozenset(
+        path
+        for path in room.rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    )

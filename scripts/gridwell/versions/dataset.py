@@ -44,7 +44,7 @@ IGNORE = """\
 .snakemake/
 .snakemake_timestamp
 *.part
-work/
+work
 logs/
 benchmarks/
 landing/

@@ -17,7 +17,7 @@ _COPIED = ("config.yaml", "slides.tsv", "channels.tsv", "layouts/example.csv")
 _FOLDERS = ("config/layouts", "config/overrides", "raw", "results")
 
 
-def new_study(study: Path, *, versioning: bool = True) -> bool:
+def new_study(study: Path, *, versioning: bool = True, work: Path | None = None) -> bool:
     """Make a study in `study`: configuration templates, raw/, results/, and its history.
 
     A folder that holds a study already is completed: files that exist are never touched,
@@ -30,6 +30,9 @@ def new_study(study: Path, *, versioning: bool = True) -> bool:
     versioning
         Make it a DataLad dataset with raw/ as a subdataset and this workflow, pinned at its
         present commit, as workflow/. False: a plain folder, with versioning: off.
+    work
+        Folder on another file system, such as the scratch of a cluster, that the study's work/
+        becomes a link to; None: work/ is in the study. All nodes must see it.
 
     Returns
     -------
@@ -40,7 +43,7 @@ def new_study(study: Path, *, versioning: bool = True) -> bool:
     ------
     InputError
         If the folder holds something else, is a study with history already, or lies inside
-        another dataset's files.
+        another dataset's files; or if `work` holds something, or the study has its work/.
     """
     if study.exists() and not study.is_dir():
         raise _refused(study, "there is a file of this name", "Choose another name")
@@ -52,10 +55,17 @@ def new_study(study: Path, *, versioning: bool = True) -> bool:
             "the folder is not empty and holds no study (no config/)",
             "Choose an empty folder or a new name",
         )
+    if work is not None and (study / "work").exists():
+        raise _refused(study / "work", "the study has it already", "Move it and make a link to it")
+    if work is not None and work.exists() and (not work.is_dir() or any(work.iterdir())):
+        raise _refused(work, "it is no empty folder", "Name another folder for the study's work/")
     if versioning:
         check_place(study)
     for name in _FOLDERS:
         (study / name).mkdir(parents=True, exist_ok=True)
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
+        (study / "work").symlink_to(work.resolve())
     for name in _COPIED:
         if not (study / "config" / name).exists():
             shutil.copyfile(TEMPLATES / name, study / "config" / name)

@@ -19,7 +19,7 @@ from skimage.measure import label
 
 COMMANDS = [
     "new", "check", "simulate", "grid", "segment", "measure-colour", "evaluate", "rate",
-    "verify",
+    "verify", "status",
 ]  # fmt: skip
 
 

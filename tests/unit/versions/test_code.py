@@ -33,6 +33,17 @@ def test_changes_with_every_module_reached(scripts, file):
     assert code_hash(scripts / "rule.py") != before
 
 
+def test_how_a_job_tells_how_far_it_is_is_no_part_of_it(scripts):
+    runs = scripts / "gridwell/runs"
+    runs.mkdir()
+    (runs / "progress.py").write_text("")
+    use = scripts / "gridwell/high/use.py"
+    use.write_text(use.read_text() + "from gridwell.runs.progress import step\n")
+    before = code_hash(scripts / "rule.py")
+    (runs / "progress.py").write_text("# edited\n")
+    assert code_hash(scripts / "rule.py") == before
+
+
 def test_changes_with_the_templates_of_a_room(scripts):
     before = code_hash(scripts / "rule.py")
     (scripts / "gridwell/high/style.css").write_text("body { color: red }\n")

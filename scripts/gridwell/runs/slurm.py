@@ -1,0 +1,96 @@
+"""What Slurm says of the jobs of a run: asked once for all of them, and only where it is."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from getpass import getuser
+from pathlib import Path
+
+# Seconds that Slurm has for an answer.
+_PATIENCE = 30
+_FINAL = {
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+    "PREEMPTED", "TIMEOUT",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SlurmState:
+    """State of a job.
+
+    Attributes
+    ----------
+    state
+        As Slurm calls it: ``PENDING``, ``RUNNING``, ``TIMEOUT``…
+    reason
+        Why it is pending, such as ``Resources``; empty for other states.
+    """
+
+    state: str
+    reason: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether Slurm is through with the job."""
+        return self.state in _FINAL
+
+
+def states_of(ids: Sequence[str]) -> dict[str, SlurmState]:
+    """Ask Slurm for the states of jobs by their numbers.
+
+    Returns
+    -------
+    states
+        By number. Empty where Slurm is not on this machine or does not answer; of jobs that it
+        has forgotten there is none.
+    """
+    if not ids:
+        return {}
+    found = {}
+    for line in _ask("squeue", "--noheader", "--jobs", ",".join(ids), "--format=%i|%T|%r"):
+        number, state, reason = [*line.split("|", 2), "", ""][:3]
+        found[number] = SlurmState(state, reason if state == "PENDING" else "")
+    gone = [number for number in ids if number not in found]
+    if gone:
+        columns = "--format=JobIDRaw,State"
+        lines = _ask("sacct", "-n", "-X", "-P", "--jobs", ",".join(gone), columns)
+        for number, _, state in (line.partition("|") for line in lines):
+            found[number] = SlurmState(state.split(" ")[0])
+    return found
+
+
+def queued_from(folder: Path) -> list[str]:
+    """Numbers of the jobs in the queue that Snakemake submitted from a folder.
+
+    Its executor gives jobs the folder as working directory and the rule as comment.
+    """
+    asked = _ask("squeue", "--noheader", f"--user={getuser()}", "--format=%A|%k|%Z")
+    jobs = [[*line.split("|", 2), "", ""][:3] for line in asked]
+    here = folder.resolve()
+    return [
+        number
+        for number, comment, place in jobs
+        if comment.startswith(("rule_", "group_")) and Path(place).resolve() == here
+    ]
+
+
+def cancel(ids: Sequence[str]) -> None:
+    """Cancel jobs by their numbers."""
+    _ask("scancel", *ids)
+
+
+def _ask(command: str, *arguments: str) -> list[str]:
+    """Lines that a command of Slurm prints; none where it is missing, slow or refuses."""
+    program = shutil.which(command)
+    if program is None:
+        return []
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words and numbers of jobs
+            [program, *arguments], capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
