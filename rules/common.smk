@@ -45,6 +45,7 @@ from gridwell.images.reader import inspect
 from gridwell.network.elements import weights_path
 from gridwell.runs.log import RunLog
 from gridwell.runs.orphans import cancel_orphans
+from gridwell.runs.slurm import plain_states
 from gridwell.runs.plan import planned
 from gridwell.runs.words import failures_in_words
 from gridwell.versions.begin import begin_run
@@ -147,7 +148,15 @@ def begin():
     begin_run(study.root, REPOSITORY)
 
 
+def mend_slurm_plugin():
+    """See to it that no cancelled or preempted job is waited for for ever."""
+    plugin = sys.modules.get("snakemake_executor_plugin_slurm")
+    if plugin is not None:
+        plugin.query_job_status = plain_states(plugin.query_job_status)
+
+
 study = read_study()
+mend_slurm_plugin()
 run_lock = take_over_stale_locks() if workflow.is_main_process else None
 
 

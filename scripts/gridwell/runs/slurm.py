@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
+from typing import Any
 
 # Seconds that Slurm has for an answer.
 _PATIENCE = 30
@@ -58,8 +60,47 @@ def states_of(ids: Sequence[str]) -> dict[str, SlurmState]:
         columns = "--format=JobIDRaw,State"
         lines = _ask("sacct", "-n", "-X", "-P", "--jobs", ",".join(gone), columns)
         for number, _, state in (line.partition("|") for line in lines):
-            found[number] = SlurmState(state.split(" ")[0])
+            found[number] = SlurmState(state.split(" ", maxsplit=1)[0])
     return found
+
+
+Answer = tuple[dict[str, str] | None, float | None]
+Query = Callable[[str, Any], Awaitable[Answer]]
+
+# So many answers in a row say that a preempted job does not come back by itself.
+_GIVEN_UP = 4
+
+
+def plain_states(query: Query) -> Query:
+    """Wrap the question of Snakemake's Slurm executor, which waits for some jobs for ever.
+
+    Version 2.8 takes ``CANCELLED by 1000``, as sacct has it, for no end, and a job that was
+    preempted for one that Slurm begins again, which it does only where preemption requeues.
+
+    Parameters
+    ----------
+    query
+        The executor's function: a command and a logger to states by job, and seconds.
+
+    Returns
+    -------
+    query
+        The same with states of one word, and ``CANCELLED`` for what stays preempted.
+    """
+    preempted = Counter[str]()
+
+    def plain(job: str, state: str) -> str:
+        word = state.split(" ", maxsplit=1)[0]
+        preempted[job] = preempted[job] + 1 if word == "PREEMPTED" else 0
+        return "CANCELLED" if preempted[job] >= _GIVEN_UP else word
+
+    async def ask(command: str, logger: Any) -> Answer:
+        states, seconds = await query(command, logger)
+        if states is not None:
+            states = {job: plain(job, state) for job, state in states.items()}
+        return states, seconds
+
+    return ask
 
 
 def queued_from(folder: Path) -> list[str]:
