@@ -9,10 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs study report train-grid train-cells clean
+.PHONY: help demo test test-cluster lint format docs study report train-grid train-cells clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -52,6 +52,9 @@ study: $(VENV)/.run  ## make a new study: make study DIR=path/to/study
 
 test: $(VENV)/.dev  ## run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --quiet
+
+test-cluster: $(VENV)/.dev  ## run the tests on a small Slurm cluster (as root; installs Slurm if need be)
+	GRIDWELL_SLURM_INSTALL=1 $(BIN)/python -m pytest --quiet tests/cluster
 
 # Snakemake lints the rules of a study, so there must be one.
 .cache/lint/landing/.done: | $(VENV)/.run
