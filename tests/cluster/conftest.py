@@ -25,6 +25,9 @@ def cluster() -> Iterator[Cluster]:
     if given := os.environ.get("GRIDWELL_SLURM"):
         yield Cluster(Path(given))
         return
+    install = os.environ.get("GRIDWELL_SLURM_INSTALL")
+    if install is None:
+        pytest.skip("a cluster is started for `make test-cluster` alone")
     with Path(f"{STATE}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,7 +36,6 @@ def cluster() -> Iterator[Cluster]:
         try:
             # What a killed run of the tests left would be in the way.
             subprocess.run([HERE / "slurm_down.sh", STATE], check=True, capture_output=True)
-            install = os.environ.get("GRIDWELL_SLURM_INSTALL", "0")
             started = subprocess.run(
                 [HERE / "slurm_up.sh", STATE],
                 check=False,
@@ -87,7 +89,7 @@ def words_of(study: Path) -> Path:
 def follow(cluster) -> Callable[..., str]:
     """Show each running job of a run to `watch`, again and again until the run ends."""
 
-    def follow(run: subprocess.Popen[str], study: Path, watch: Watch, seconds: int = 900) -> str:
+    def follow(run: subprocess.Popen[str], study: Path, watch: Watch, seconds: int = 600) -> str:
         end = time.monotonic() + seconds
         try:
             while run.poll() is None:

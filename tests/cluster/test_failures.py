@@ -176,6 +176,7 @@ def killed(cluster, first, profile, small_disk, submit) -> Story:
     finally:
         run.kill()
         run.wait()
+        slurm("scontrol", "update", "PartitionName=cpuonly", "State=UP")
     first.victims |= {"running": runs, "waiting": waits}
     first.said.append(words_of(study).read_text())
     return first
