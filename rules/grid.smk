@@ -10,7 +10,11 @@ rule detect_grid:
         geojson="results/{slide}/grid.geojson",
         tables=directory("results/{slide}/tables.zarr"),
         png=report(
-            "results/{slide}/grid.png", category="Grids", labels={"slide": "{slide}"}
+            "results/{slide}/grid.png",
+            caption="captions/grid.rst",
+            category="Slides",
+            subcategory="{slide}",
+            labels={"slide": "{slide}", "item": "grid"},
         ),
     log:
         "logs/detect_grid/{slide}.log",

@@ -1,3 +1,7 @@
+# What `snakemake --report` says before everything else.
+report: "captions/workflow.rst"
+
+
 rule report_slide:
     """Write the report of a slide."""
     input:
@@ -11,12 +15,15 @@ rule report_slide:
         instances=of_channels(rules.segment.output.instances),
         layout=get_layout,
         slide=rules.ingest.output.slide,
-        shifts=get_shifts,
+        shifts=of_fused(rules.fuse.output.shifts),
+        cells=of_fused(rules.fuse.output.cells),
     output:
         html=report(
             "results/{slide}/report.html",
+            caption="captions/slide.rst",
             category="Slides",
-            labels={"slide": "{slide}"},
+            subcategory="{slide}",
+            labels={"slide": "{slide}", "item": "report"},
         ),
     log:
         "logs/report_slide/{slide}.log",
@@ -50,7 +57,12 @@ rule report_screen:
         unmatched=rules.screen.output.unmatched,
         provenance=rules.screen.output.provenance,
     output:
-        html=report("results/screen/report.html", category="Screen"),
+        html=report(
+            "results/screen/report.html",
+            caption="captions/screen.rst",
+            category="Screen",
+            labels={"item": "report"},
+        ),
     log:
         "logs/report_screen/screen.log",
     conda:

@@ -11,7 +11,7 @@ if __name__ == "__main__":
     with running(snakemake):
         given, channels = snakemake.input, snakemake.params.channels
         slide = Slide(**snakemake.params.slide)
-        shifts = [Path(path) for path in given.shifts]
+        shifts, cells = ([Path(path) for path in one] for one in (given.shifts, given.cells))
         config = Config(**snakemake.params.config)
         report_slide(
             slide,
@@ -27,6 +27,7 @@ if __name__ == "__main__":
             out=Path(snakemake.output.html),
             options=config.report,
             shifts_json=shifts[0] if shifts else None,
+            cells_parquet=cells[0] if cells else None,
             slide_json=Path(given.slide),
             config=config,
             provenance=snakemake.params.provenance,

@@ -45,7 +45,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     agents = ("Venetoclax", "Ibrutinib", HOSTILE, *(f"Drug {i}" for i in range(5)))
     tables = fake_screen(folder / "t", agents=agents, groups=("patient 1", "patient 2"))
     written["screen"] = folder / "screen.html"
-    report_screen(tables, study=HOSTILE, slide_reports={"S01": "S01.html"}, out=written["screen"])
+    report_screen(
+        tables, study=HOSTILE, slide_reports={"S01": "viability.html"}, out=written["screen"]
+    )
     return written
 
 
@@ -116,9 +118,26 @@ def test_without_scripts_the_same_is_there_to_read(visit: Any, name: str) -> Non
 
 @ALL
 def test_printing_gives_a_document(visit: Any, name: str) -> None:
-    pdf = visit(name).page.pdf(format="A4")
+    page = visit(name).page
+    page.emulate_media(media="print")
+    for hidden in ("nav", ".tools", "select", "#tip", "button[data-copy]"):
+        assert not page.locator(hidden).first.is_visible(), hidden
+    assert page.locator("#methods").is_visible()
+    assert page.locator("figure[data-chart] svg.marks").first.is_visible()
+    pdf = page.pdf(format="A4")
     assert pdf.startswith(b"%PDF")
     assert len(pdf) > 30_000
+
+
+def cell(page: Any, spot: str, chart: str = "c0") -> Any:
+    """The cell of a plate map that stands for a spot."""
+    handle = page.evaluate_handle(
+        """([chart, spot]) => [...document.querySelectorAll(
+        `figure[data-chart=${chart}] g.mark-rect.role-mark path`)]
+        .filter((path) => path.__data__.datum.spot === spot).pop()""",
+        [chart, spot],
+    )
+    return handle.as_element()
 
 
 def test_the_plate_is_drawn_and_tells_its_spots(visit: Any) -> None:
@@ -128,20 +147,121 @@ def test_the_plate_is_drawn_and_tells_its_spots(visit: Any) -> None:
     assert cells.count() == 96 + 95  # every position, and every value on top
     colours = {cells.nth(i).get_attribute("fill") for i in range(100, 180)}
     assert len(colours) > 10
-    cells.nth(100).hover(force=True)
+    cell(page, "B5").hover(force=True)
     tip = page.locator("#tip")
     tip.wait_for(state="visible")
-    assert "Viability: live of all nuclei" in tip.inner_text()
-    assert "%" in tip.inner_text()
+    told = tip.inner_text()
+    for word in ("B5", "Agent", "Dose", "Viability: live of all nuclei", "%", "nuclei"):
+        assert word in told, word
+    flagged = page.evaluate("report.embedded.datasets.d0.find((row) => row.mark === 'flag').spot")
+    cell(page, flagged).hover(force=True)
+    page.wait_for_function("document.getElementById('tip').innerText.includes('Flags')")
 
 
-def test_a_click_on_the_plate_finds_the_spot_in_the_table(visit: Any) -> None:
+def test_missing_numbers_read_as_missing(visit: Any) -> None:
     page = visit("viability").page
-    page.locator("figure[data-chart=c0] g.mark-rect.role-mark path").nth(96 + 3).click(force=True)
+    missing = page.evaluate(
+        "report.embedded.datasets.d0.find((row) => row.mark === 'missing').spot"
+    )
+    cell(page, missing).hover(force=True)
+    page.locator("#tip").wait_for(state="visible")
+    told = page.locator("#tip").inner_text()
+    assert "no value" in told
+    assert "null" not in told
+    assert "NaN" not in told
+
+
+def lit(page: Any, index: int) -> int:
+    """Brightest pixel of a panel of the opened spot."""
+    return int(
+        page.locator("#spot-panels canvas")
+        .nth(index)
+        .evaluate(
+            "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data"
+            ".reduce((most, value, k) => (k % 4 < 3 && value > most ? value : most), 0)"
+        )
+    )
+
+
+def test_a_click_on_the_plate_opens_the_spot_in_every_channel(visit: Any) -> None:
+    seen = visit("viability")
+    page = seen.page
+    cell(page, "A4").click(force=True)
+    page.wait_for_selector("#spot-panels canvas")
+    names = page.locator("#spot-panels figcaption").all_inner_texts()
+    assert names == ["all stains", "nuclei", "live", "dead"]
+    assert page.inner_text("#spot-name") == "A4"
+    assert all(lit(page, index) > 150 for index in range(2))
+    with_lines = page.locator("#spot-panels canvas").nth(1).evaluate("c => c.toDataURL()")
+    page.locator("#spot-outlines").uncheck()
+    page.wait_for_function(
+        "before => document.querySelectorAll('#spot-panels canvas')[1].toDataURL() !== before",
+        arg=with_lines,
+    )
+    page.locator("[data-row]").click()
     row = page.locator("tr.here")
-    assert row.count() == 1
     assert row.get_attribute("id") == "spot-A4"
     assert row.evaluate("e => e === document.activeElement")
+    assert seen.complaints == []
+
+
+def test_a_colour_scan_is_opened_in_its_colours(visit: Any) -> None:
+    page = visit("colorimetry").page
+    cell(page, "C3").click(force=True)
+    page.wait_for_selector("#spot-panels canvas")
+    assert page.locator("#spot-panels figcaption").all_inner_texts() == ["scan"]
+
+
+def test_the_plate_is_walked_with_the_arrow_keys(visit: Any) -> None:
+    page = visit("viability").page
+    page.locator("figure[data-chart=c0] .stage").focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowLeft"):
+        page.keyboard.press(key)
+    tip = page.locator("#tip")
+    assert "B2" in tip.inner_text()
+    assert page.locator("figure[data-chart=c0] .frame").is_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#spot-panels canvas")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.getElementById('spot-name').textContent === 'B3'")
+    page.keyboard.press("Escape")
+    assert not page.locator("#spot").evaluate("e => e.open")
+    assert page.locator("figure[data-chart=c0] .stage").evaluate(
+        "e => e === document.activeElement"
+    )
+
+
+@pytest.mark.parametrize("name", ["viability", "screen"])
+def test_the_plate_shows_any_column(visit: Any, name: str) -> None:
+    seen = visit(name)
+    page = seen.page
+    pick = page.locator("select[data-maps='0']")
+    titles = pick.locator("option").all_inner_texts()
+    assert {"Agent", "Dose", "Role"} <= set(titles)
+    (chart, *_) = page.evaluate("report.embedded.maps[0].charts")
+    paths = page.locator(f"figure[data-chart={chart}] g.mark-rect.role-mark path")
+
+    def fills() -> list[str]:
+        return list(paths.evaluate_all("all => all.map((one) => one.getAttribute('fill'))"))
+
+    drawn = {tuple(fills())}
+    for title in titles[1:]:
+        pick.select_option(label=title)
+        page.wait_for_timeout(150)
+        drawn.add(tuple(fills()))
+    assert len(drawn) > len(titles) / 2
+    assert seen.complaints == []
+
+
+def test_a_click_on_the_screen_leads_to_the_spot_in_its_slide(visit: Any) -> None:
+    page = visit("screen").page
+    chart = page.evaluate("report.embedded.maps[0].charts[0]")
+    spot = cell(page, "B4", chart)
+    with page.expect_navigation(wait_until="commit"):
+        spot.click(force=True)
+    assert page.url.endswith("viability.html#spot-B4")
+    page.wait_for_selector("#spot-panels canvas")
+    assert page.inner_text("#spot-name") == "B4"
 
 
 def column(page: Any, table: str, index: int) -> list[str]:
@@ -180,20 +300,25 @@ def test_tables_and_agents_are_filtered_by_words(visit: Any) -> None:
     assert page.locator("article.agent:not([hidden])").count() == 1
 
 
-def test_spots_are_looked_at_large_with_the_keyboard(visit: Any) -> None:
+def test_pictures_of_the_gallery_are_opened_with_the_keyboard(visit: Any) -> None:
     page = visit("viability").page
-    page.locator("#gallery .look").first.focus()
+    look = page.locator("#gallery .look").first
+    look.focus()
     page.keyboard.press("Enter")
-    large = page.locator("#large")
-    assert large.evaluate("e => e.open")
-    first = large.locator("strong").inner_text()
-    page.keyboard.press("ArrowRight")
-    assert large.locator("strong").inner_text() != first
-    assert large.locator("img.over").is_visible()
+    assert page.locator("#spot").evaluate("e => e.open")
+    assert page.inner_text("#spot-name") == look.get_attribute("data-spot")
     page.keyboard.press("o")
-    assert not large.locator("img.over").is_visible()
+    assert not page.locator("#spot-outlines").is_checked()
     page.keyboard.press("Escape")
-    assert not large.evaluate("e => e.open")
+    page.locator("#outlines").uncheck()
+    assert not page.locator("#gallery img.over").first.is_visible()
+
+
+def test_reasons_lead_to_the_spot(visit: Any) -> None:
+    page = visit("viability").page
+    page.locator("#left-out a").first.click()
+    assert page.locator("#spot").evaluate("e => e.open")
+    assert page.inner_text("#spot-name") == page.locator("#left-out a").first.inner_text()
 
 
 def test_the_csv_is_taken_away(visit: Any, tmp_path: Path) -> None:

@@ -6,58 +6,73 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gridwell.images.labels import open_labels
 from gridwell.images.spots import SpotStack
 from gridwell.report import images, words
 
+# Room for the larger pictures in a page of less than 15 MB.
+MOST_BYTES = 2_000_000
+_SAMPLE = 8
+
+# Why a spot is shown, and what is said of that.
+PARTS = {
+    "flagged": "Flagged spots, one of each kind of flag first",
+    "control": "Control spots",
+    "random": "Spots drawn at random, so that nobody chose them",
+}
+
 
 def gallery(
-    spots: pd.DataFrame, stack: SpotStack, labels: Mapping[str, Path], assay: str, most: int
-) -> list[dict[str, Any]]:
-    """Pictures of at most `most` spots, each with what was put there and what was measured."""
-    value = {"viability": "viability", "colorimetry": "value"}.get(assay, "")
-    if not value or value not in spots:
-        value = next((name for name in spots.columns if name.startswith("n_")), "score")
-    listed: list[dict[str, Any]] = [
-        {
-            "name": row["spot"],
-            "found": bool(row["found"]),
-            "flags": words.flag_words(row["flags"]),
-            "role": row["role"],
-            "agent": row["agent"],
-            "concentration": row["concentration"],
-            "value": row[value],
-        }
-        for row in spots.to_dict("records")
-    ]
-    picks = choose(listed, most)
-    if not picks:
-        return []
+    spots: pd.DataFrame,
+    stack: SpotStack,
+    labels: Mapping[str, Path],
+    assay: str,
+    most: int,
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Pictures of at most `most` spots in parts, each with what was put there and measured."""
     position = {name: index for index, name in enumerate(stack.names)}
-    picks = [pick for pick in picks if listed[pick]["name"] in position]
+    records = [row for row in spots.to_dict("records") if row["spot"] in position]
+    listed = [
+        {"found": bool(row["found"]), "flags": words.flag_words(row["flags"]), "role": row["role"]}
+        for row in records
+    ]
+    chosen = choose(listed, most, seed=stack.frame.slide)
+    if not chosen:
+        return []
     limits = {channel: images.contrast(stack, channel) for channel in images.colours(stack)}
     opened = {channel: open_labels(path) for channel, path in sorted(labels.items())}
-    records = spots.to_dict("records")
-    cards = []
-    for pick in picks:
-        spot, row = listed[pick], records[pick]
-        at = position[spot["name"]]
+
+    def picture(pick: int, side: int) -> images.SpotPicture:
+        at = position[records[pick]["spot"]]
         outlined = {channel: label.read(at, at + 1)[0] for channel, label in opened.items()}
-        picture = images.spot_picture(stack, at, limits=limits, labels=outlined)
+        return images.spot_picture(stack, at, limits=limits, labels=outlined, side=side)
+
+    def size(side: int) -> int:
+        made = [picture(pick, side) for pick in sample]
+        return sum(len(one.image) + len(one.outlines) for one in made)
+
+    picks = list(chosen)
+    sample = picks[:: max(1, len(picks) // _SAMPLE)]
+    times = len(picks) / len(sample)
+    side = images.fitting_side(images.SIDES, times, MOST_BYTES, size) or images.SIDES[-1]
+    parts: dict[str, list[dict[str, Any]]] = {why: [] for why in PARTS}
+    for pick, why in chosen.items():
+        row = records[pick]
         what = " · ".join(filter(None, (row["agent"], row["dose"])))
-        cards.append(
+        parts[why].append(
             {
-                "spot": spot["name"],
-                "picture": picture,
-                "what": what or words.ROLES.get(spot["role"], spot["role"]),
-                "role": words.ROLES.get(spot["role"], "") if spot["role"] != "sample" else "",
+                "spot": row["spot"],
+                "picture": picture(pick, side),
+                "what": what or words.ROLES.get(row["role"], row["role"]),
+                "role": words.ROLES.get(row["role"], "") if row["role"] != "sample" else "",
                 "numbers": _numbers(row, assay),
-                "flags": spot["flags"],
+                "flags": listed[pick]["flags"],
             }
         )
-    return cards
+    return [(PARTS[why], cards) for why, cards in parts.items() if cards]
 
 
 def _numbers(row: Mapping[Any, Any], assay: str) -> list[tuple[str, str]]:
@@ -77,18 +92,15 @@ def stains(stack: SpotStack, labels: Mapping[str, Path]) -> list[dict[str, str]]
     return [
         {
             "name": channel,
-            "colour": "#" + "".join(f"{round(255 * part):02x}" for part in colour),
+            "colour": images.hex_colour(colour),
             "outlined": "outlined" if channel in labels else "",
         }
         for channel, colour in images.colours(stack).items()
     ]
 
 
-def choose(
-    spots: Sequence[Mapping[str, Any]],
-    most: int,
-) -> list[int]:
-    """Choose the spots to show: flagged ones, controls, then a spread over agents and doses.
+def choose(spots: Sequence[Mapping[str, Any]], most: int, *, seed: str) -> dict[int, str]:
+    """Choose the spots to show: flagged ones, controls, and others at random.
 
     Always the same for the same table. A third of the room at most goes to flagged spots, one
     of each kind of flag first; a quarter to controls.
@@ -96,54 +108,37 @@ def choose(
     Parameters
     ----------
     spots
-        Rows with ``name``, ``found``, ``flags`` (list), ``role``, ``agent``, ``concentration``
-        and ``value``, in the order of the grid.
+        Rows with ``found``, ``flags`` (list) and ``role``, in the order of the grid.
     most
         How many to show.
+    seed
+        Decides what is drawn.
 
     Returns
     -------
-    list of int
-        Positions in `spots`, in the order of the choice.
+    dict
+        Positions in `spots` in the order of the choice, and why: ``flagged``, ``control`` or
+        ``random``.
     """
     if most <= 0:
-        return []
+        return {}
     seen = [i for i, spot in enumerate(spots) if spot["found"]]
-    flagged = [i for i in seen if spots[i]["flags"]]
-    chosen: dict[int, None] = {}
     by_flag: dict[str, list[int]] = {}
-    for i in flagged:
+    for i in seen:
         for flag in spots[i]["flags"]:
             by_flag.setdefault(flag, []).append(i)
-    _take_turns([_spread(by_flag[flag]) for flag in sorted(by_flag)], chosen, max(1, most // 3))
-    clean = [i for i in seen if not spots[i]["flags"]]
-    roles = [
-        _spread([i for i in clean if spots[i]["role"] == role]) for role in ("neg_ctrl", "pos_ctrl")
+    chosen: dict[int, str] = {}
+    queues = [_spread(by_flag[flag]) for flag in sorted(by_flag)]
+    _take_turns(queues, chosen, max(1, most // 3), "flagged")
+    controls = [
+        _spread([i for i in seen if spots[i]["role"] == role and not spots[i]["flags"]])
+        for role in ("neg_ctrl", "pos_ctrl")
     ]
-    _take_turns(roles, chosen, len(chosen) + max(1, most // 4))
-    agents: dict[str, list[int]] = {}
-    for i in clean:
-        if i not in chosen and spots[i]["role"] not in ("neg_ctrl", "pos_ctrl"):
-            agents.setdefault(spots[i]["agent"] or "", []).append(i)
-    if set(agents) <= {""}:
-        # No layout: from the lowest to the highest value measured.
-        ranked = sorted(agents.get("", []), key=lambda i: (_last(spots[i]["value"]), i))
-        _take_turns([_spread(ranked)], chosen, most)
-    else:
-        ladders = []
-        for turn, agent in enumerate(sorted(agents, key=words.natural)):
-            ladder = sorted(agents[agent], key=lambda i: (_last(spots[i]["concentration"]), i))
-            # Each agent begins elsewhere on its ladder, or all would show the lowest dose.
-            spread = _spread(ladder)
-            first = turn % len(spread)
-            ladders.append(spread[first:] + spread[:first])
-        _take_turns(ladders, chosen, most)
-    _take_turns([_spread(clean), _spread(flagged)], chosen, most)
-    return list(chosen)[:most]
-
-
-def _last(value: Any) -> float:
-    return float("inf") if words.missing(value) else float(value)
+    _take_turns(controls, chosen, min(most, len(chosen) + max(1, most // 4)), "control")
+    draw = np.random.default_rng(list(seed.encode()))
+    rest = [i for i in seen if i not in chosen]
+    drawn = [rest[k] for k in draw.permutation(len(rest))[: max(0, most - len(chosen))]]
+    return chosen | dict.fromkeys(sorted(drawn), "random")
 
 
 def _spread(items: list[int]) -> list[int]:
@@ -161,7 +156,7 @@ def _spread(items: list[int]) -> list[int]:
     return [items[k] for k in order]
 
 
-def _take_turns(queues: list[list[int]], chosen: dict[int, None], until: int) -> None:
+def _take_turns(queues: list[list[int]], chosen: dict[int, str], until: int, why: str) -> None:
     """Take one of each queue in turn until `chosen` holds `until`."""
     queues = [list(queue) for queue in queues]
     while len(chosen) < until and any(queues):
@@ -169,4 +164,4 @@ def _take_turns(queues: list[list[int]], chosen: dict[int, None], until: int) ->
             while queue and queue[0] in chosen:
                 queue.pop(0)
             if queue and len(chosen) < until:
-                chosen[queue.pop(0)] = None
+                chosen[queue.pop(0)] = why

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +24,9 @@ SPARE_COLOURS = ((1.0, 0.75, 0.1), (0.1, 0.85, 0.95), (1.0, 0.4, 0.2), (0.85, 0.
 OUTLINES = {"nuclei": (150, 185, 255), "live": (130, 255, 160), "dead": (255, 140, 215)}
 SPARE_OUTLINE = (255, 255, 255)
 
-MAX_SIDE = 480
+SIDES = (480, 400, 320, 240, 180, 120, 80)
 GRID_SIDE = 1600
-GRID_BYTES = 1_500_000
+GRID_BYTES = 300_000
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,35 @@ def _pixels(stack: SpotStack, channel: str, index: int) -> np.ndarray:
     return stack.read(channel, index, index + 1)[0]
 
 
-def contrast(stack: SpotStack, channel: str, most: int = 32) -> tuple[float, float]:
+def fitting_side(
+    sides: Sequence[int], times: float, most_bytes: float, size: Callable[[int], int]
+) -> int:
+    """Find the largest of `sides` at which all pictures stay within `most_bytes`; 0: none does.
+
+    Parameters
+    ----------
+    times
+        How many times a sample stands in the whole.
+    size
+        Bytes that the sample takes at a side.
+    """
+    # Pictures that were not in the sample may be larger.
+    return next((side for side in sides if 1.04 * times * size(side) <= most_bytes), 0)
+
+
+def hex_colour(colour: Sequence[float]) -> str:
+    """Write a colour of parts 0..1 as hex."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colour)
+
+
+def outline_colours(stack: SpotStack) -> dict[str, tuple[int, int, int]]:
+    """Colour of the outlines of each channel."""
+    return {c["channel"]: OUTLINES.get(c["role"], SPARE_OUTLINE) for c in stack.channels}
+
+
+def contrast(
+    stack: SpotStack, channel: str, most: int = 32, *, full: bool = False
+) -> tuple[float, float]:
     """Black and white point of a channel for all spots of a slide.
 
     The black point is the slide's usual background. The white point is its 99.7th percentile,
@@ -78,12 +106,18 @@ def contrast(stack: SpotStack, channel: str, most: int = 32) -> tuple[float, flo
     ----------
     most
         How many spots, spread evenly over the slide, are looked at.
+    full
+        Show the whole range of the pixels instead: of a bright field, which has no dark
+        background.
     """
     inside = [i for i, whole in enumerate(stack.inside) if whole] or list(range(len(stack.names)))
     picks = sorted({inside[round(k)] for k in np.linspace(0, len(inside) - 1, most)})
     pixels = np.concatenate(
         [_pixels(stack, channel, index)[::3, ::3].ravel() for index in picks]
     ).astype(np.float32)
+    if full:
+        low, high = (float(p) for p in np.percentile(pixels, (0.5, 99.5)))
+        return low, max(high, low + 1)
     black = float(np.percentile(pixels, 20))
     middle = float(np.median(pixels))
     spread = 1.4826 * float(np.median(np.abs(pixels - middle)))
@@ -97,6 +131,7 @@ def spot_picture(
     *,
     limits: Mapping[str, tuple[float, float]],
     labels: Mapping[str, np.ndarray],
+    side: int = SIDES[0],
 ) -> SpotPicture:
     """Compose one spot from its channels and draw the outlines of its objects.
 
@@ -106,31 +141,30 @@ def spot_picture(
         Black and white point of each channel shown.
     labels
         Label images (h, w) of the spot by channel.
+    side
+        Longer side of the picture at most.
     """
     scan = rgb(stack)
     if scan is not None and not labels:
-        picture = _eight_bit(_pixels(stack, scan, index))
+        picture = eight_bit(_pixels(stack, scan, index))
     else:
         picture = _composite(stack, index, limits)
     height, width = picture.shape[:2]
-    factor = min(1.0, MAX_SIDE / max(height, width))
+    factor = min(1.0, side / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     if factor < 1:
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     else:
         # Small spots are enlarged by whole pixels; the browser would blur them.
-        times = max(1, 240 // max(height, width))
+        times = max(1, min(240, side) // max(height, width))
         size = (width * times, height * times)
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
     roles = {channel["channel"]: channel["role"] for channel in stack.channels}
     overlay = np.zeros((size[1], size[0], 4), np.uint8)
     for channel in sorted(labels, key=lambda name: roles.get(name) == "nuclei", reverse=True):
-        found = cv2.resize(
-            labels[channel].astype(np.float32), size, interpolation=cv2.INTER_NEAREST
-        )
-        edge = rim(found.astype(np.int32))
+        edge = outlined(labels[channel], size)
         overlay[edge] = (*OUTLINES.get(roles.get(channel, ""), SPARE_OUTLINE), 255)
-    bar, length = _scale_bar(width, stack.frame.pixel_size_um)
+    bar, length = scale_bar(width, stack.frame.pixel_size_um)
     return SpotPicture(
         image=webp(picture, 82),
         outlines=webp(overlay, 101) if overlay.any() else "",
@@ -147,9 +181,7 @@ def _composite(
 ) -> np.ndarray:
     shown: np.ndarray | None = None
     for channel, colour in colours(stack).items():
-        black, white = limits[channel]
-        light = (_pixels(stack, channel, index).astype(np.float32) - black) / (white - black)
-        light = np.clip(light, 0, 1) ** 0.8
+        light = lightness(_pixels(stack, channel, index), limits[channel])
         layer = light[..., None] * np.asarray(colour, np.float32)
         # Screen blending: two stains in one place stay apart from white for longer.
         shown = layer if shown is None else 1 - (1 - shown) * (1 - layer)
@@ -157,7 +189,21 @@ def _composite(
     return np.round(shown * 255).astype(np.uint8)
 
 
-def _eight_bit(scan: np.ndarray) -> np.ndarray:
+def lightness(pixels: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Light 0..1 of gray pixels between the black and the white point, faint light lifted."""
+    black, white = limits
+    light = (pixels.astype(np.float32) - black) / (white - black)
+    return np.clip(light, 0, 1) ** np.float32(0.8)
+
+
+def outlined(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Outermost pixels of objects once their labels are resized to `size` (w, h)."""
+    found = cv2.resize(labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+    return rim(found.astype(np.int32))
+
+
+def eight_bit(scan: np.ndarray) -> np.ndarray:
+    """RGB pixels of a scan as bytes."""
     return scan if scan.dtype == np.uint8 else (scan >> 8).astype(np.uint8)
 
 
@@ -171,7 +217,7 @@ def rim(labels: np.ndarray) -> np.ndarray:
     return edge & (labels > 0)
 
 
-def _scale_bar(width: int, pixel_size_um: float | None) -> tuple[float, float]:
+def scale_bar(width: int, pixel_size_um: float | None) -> tuple[float, float]:
     """Length of a round scale bar as a share of the picture's width, and in micrometres."""
     if not pixel_size_um:
         return 0.0, 0.0

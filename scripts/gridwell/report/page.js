@@ -1,37 +1,49 @@
 "use strict";
-(() => {
+// Charts, tooltips and tables. What other scripts of the page need of it stands in `report`.
+const report = (() => {
   const embedded = JSON.parse(document.getElementById("embedded").textContent);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  document.documentElement.classList.add("live");
 
   // Tooltip: own element and text nodes only, so that nothing of a table is read as HTML.
   const tip = document.createElement("div");
   tip.id = "tip";
   tip.hidden = true;
+  tip.setAttribute("role", "status");
   document.body.append(tip);
-  const showTip = (handler, event, item, value) => {
-    if (value === null || value === undefined || value === "") {
-      tip.hidden = true;
-      return;
-    }
+  const hideTip = () => { tip.hidden = true; };
+  const showTip = (value, x, y) => {
     const list = document.createElement("dl");
-    for (const [key, shown] of Object.entries(value)) {
-      if (shown === null || shown === "" || shown === "null") continue;
+    for (const [key, said] of Object.entries(value)) {
+      if (said === "") continue;
       const name = document.createElement("dt");
       const what = document.createElement("dd");
       name.textContent = key;
-      what.textContent = shown;
+      // Words that are not there say nothing; a number that is not there was not measured.
+      const nothing = said === null || said === "null" || said === "NaN";
+      what.textContent = nothing ? "no value" : said;
       list.append(name, what);
     }
     tip.replaceChildren(list);
     tip.hidden = false;
+    scrolled = window.scrollY;
     const box = tip.getBoundingClientRect();
-    const x = Math.min(event.clientX + 14, window.innerWidth - box.width - 8);
-    const below = event.clientY + 16;
-    const y = below + box.height > window.innerHeight ? event.clientY - box.height - 12 : below;
-    tip.style.left = `${Math.max(8, x)}px`;
-    tip.style.top = `${Math.max(8, y)}px`;
+    const left = Math.min(x + 14, window.innerWidth - box.width - 8);
+    const top = y + 16 + box.height > window.innerHeight ? y - box.height - 12 : y + 16;
+    tip.style.left = `${Math.max(8, left)}px`;
+    tip.style.top = `${Math.max(8, top)}px`;
   };
-  document.addEventListener("scroll", () => { tip.hidden = true; }, true);
+  const tooltip = (handler, event, item, value) => {
+    if (value && typeof value === "object") showTip(value, event.clientX, event.clientY);
+    else hideTip();
+  };
+  // A scroll is told of late: one that came before the tip was shown must not hide it.
+  let scrolled = 0;
+  document.addEventListener("scroll", () => { if (window.scrollY !== scrolled) hideTip(); });
+  ["wheel", "touchmove"].forEach((kind) => {
+    document.addEventListener(kind, hideTip, { passive: true });
+  });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
 
   const dataOf = (spec, found = {}) => {
     if (Array.isArray(spec)) spec.forEach((part) => dataOf(part, found));
@@ -42,45 +54,35 @@
     return found;
   };
 
-  const toSpot = (name) => {
-    const row = document.getElementById(`spot-${name}`);
-    if (!row) return;
-    row.closest("details")?.setAttribute("open", "");
-    row.hidden = false;
-    all("tr.here").forEach((other) => other.classList.remove("here"));
-    row.classList.add("here");
-    row.scrollIntoView({ block: "center" });
-    row.focus({ preventScroll: true });
-  };
-
-  // Each still picture gives way to its living chart; printing and readers have the still one.
-  const enliven = async (figure) => {
-    const spec = embedded.charts[figure.dataset.chart];
-    const still = figure.querySelector("img");
+  // Each still picture gives way to its living chart, which listeners then make use of.
+  const listeners = [];
+  const draw = async (figure, spec) => {
+    const still = figure.querySelector(".scroll > img, .scroll > .stage");
     const stage = document.createElement("div");
-    stage.className = "live";
+    stage.className = `stage ${still.classList.contains("wide") ? "wide" : "narrow"}`;
     try {
       const result = await window.vegaEmbed(stage, { ...spec, datasets: dataOf(spec) }, {
-        ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: showTip,
+        ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip,
         config: { aria: false },
       });
+      stage.classList.remove("vega-embed");
       const svg = stage.querySelector("svg");
       svg.setAttribute("role", "img");
-      svg.setAttribute("aria-label", still.alt);
-      stage.className = still.className;
+      figure.dataset.alt ??= still.alt;
+      svg.setAttribute("aria-label", figure.dataset.alt);
       still.replaceWith(stage);
-      result.view.addEventListener("click", (event, item) => {
-        if (item && item.datum && item.datum.spot && !item.datum.slide) toSpot(item.datum.spot);
-      });
+      listeners.forEach((listener) => listener(figure, stage, result.view));
     } catch (error) {
       console.error(`chart ${figure.dataset.chart}: ${error.message}`);
     }
   };
-  const soon = window.requestIdleCallback || ((task) => setTimeout(task, 1));
+  const soon = (task) => (window.requestIdleCallback
+    ? window.requestIdleCallback(task, { timeout: 100 })
+    : setTimeout(task, 1));
   const waiting = all("figure[data-chart]");
   const next = () => {
     const figure = waiting.shift();
-    if (figure) enliven(figure).then(() => soon(next));
+    if (figure) draw(figure, embedded.charts[figure.dataset.chart]).then(() => soon(next));
     else document.documentElement.dataset.ready = "yes";
   };
   soon(next);
@@ -130,38 +132,22 @@
     run();
   });
 
-  // Gallery: outlines on and off, a larger look with the arrow keys.
-  const gallery = document.getElementById("gallery");
-  const outlines = document.getElementById("outlines");
-  if (gallery && outlines) {
-    outlines.closest("label").hidden = false;
-    outlines.addEventListener("change", () => {
-      gallery.classList.toggle("bare", !outlines.checked);
+  // Copy a text; where the browser forbids it, select it.
+  all("button[data-copy]").forEach((button) => {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const parts = button.dataset.copy.split(" ").map((id) => document.getElementById(id));
+      const told = document.getElementById("copied");
+      try {
+        const text = parts.filter(Boolean).map((part) => part.innerText).join("\n\n");
+        await navigator.clipboard.writeText(text);
+        told.textContent = "Copied.";
+      } catch {
+        window.getSelection().selectAllChildren(parts[0]);
+        told.textContent = "The text is selected: copy it with Ctrl+C.";
+      }
     });
-  }
-  const large = document.getElementById("large");
-  const cards = all("#gallery .look");
-  if (large) {
-    let at = 0;
-    const show = (index) => {
-      at = (index + cards.length) % cards.length;
-      const figure = cards[at].closest("figure").cloneNode(true);
-      all("[id]", figure).forEach((part) => part.removeAttribute("id"));
-      all("button", figure).forEach((button) => button.replaceWith(...button.childNodes));
-      large.querySelector("div").replaceChildren(figure);
-      large.classList.toggle("bare", gallery.classList.contains("bare"));
-      if (!large.open) large.showModal();
-    };
-    cards.forEach((card, index) => card.addEventListener("click", () => show(index)));
-    large.addEventListener("keydown", (event) => {
-      if (event.key === "ArrowRight") show(at + 1);
-      if (event.key === "ArrowLeft") show(at - 1);
-      if (event.key.toLowerCase() === "o" && outlines) outlines.click();
-      large.classList.toggle("bare", gallery.classList.contains("bare"));
-    });
-    large.addEventListener("click", (event) => { if (event.target === large) large.close(); });
-    large.querySelector("[data-close]").addEventListener("click", () => large.close());
-    large.querySelector("[data-next]").addEventListener("click", () => show(at + 1));
-    large.querySelector("[data-back]").addEventListener("click", () => show(at - 1));
-  }
+  });
+
+  return { all, draw, embedded, hideTip, listeners, showTip };
 })();

@@ -11,11 +11,11 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -28,9 +28,18 @@ from gridwell.config.files import whole
 from gridwell.config.provenance import Provenance
 from gridwell.report import words
 
+if TYPE_CHECKING:
+    from gridwell.report.tables import Behind
+
 # Metric-compatible fonts: a chart drawn on one machine has the same sizes on another.
 FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 INK, MUTED, RULE = "#1c2126", "#5a646e", "#dfe3e7"
+
+# A report stays below 15 MB, so that it can be mailed and opens on a phone.
+MOST_BYTES = 14_500_000
+_CROPS = '<script type="application/json" id="crops">'
+# A picture of thousands of points is smaller as pixels.
+_MOST_SVG = 120_000
 
 THEME: dict[str, Any] = {
     "font": FONT,
@@ -76,6 +85,7 @@ class Chart:
     alt: str
     width: int
     height: int
+    behind: Behind | None = None
 
 
 @dataclass
@@ -94,8 +104,16 @@ class Charts:
         ]
         return name
 
-    def add(self, spec: Mapping[str, Any], alt: str) -> Chart:
-        """Embed a Vega-Lite specification whose data are names given by `data`."""
+    def add(self, spec: Mapping[str, Any], alt: str, behind: Behind | None) -> Chart:
+        """Embed a Vega-Lite specification whose data are names given by `data`.
+
+        Parameters
+        ----------
+        alt
+            What it shows, for those who do not see it.
+        behind
+            Its numbers; None: they stand in a table beside it.
+        """
         name = f"c{len(self.specs)}"
         whole_spec = {
             "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
@@ -109,7 +127,7 @@ class Charts:
         width, height = (
             round(float(x)) for x in re.findall(r' (?:width|height)="([\d.]+)"', svg)[:2]
         )
-        return Chart(name, data_uri(svg.encode(), "image/svg+xml"), alt, width, height)
+        return Chart(name, _still(svg), alt, width, height, behind)
 
 
 def _names_of_data(spec: Any) -> list[str]:
@@ -152,6 +170,20 @@ def draw(spec: Mapping[str, Any]) -> str:
             f"url(#{name})", f"url(#{short})"
         )
     return re.sub(r' (?:aria-[a-z]+|role|class)="[^"]*"', "", svg)
+
+
+def _still(svg: str) -> str:
+    """Embed a drawing as it is, or as pixels where that is smaller by far."""
+    if len(svg) <= _MOST_SVG:
+        return data_uri(svg.encode(), "image/svg+xml")
+    import cv2
+    import vl_convert
+
+    drawn = np.frombuffer(vl_convert.svg_to_png(svg, scale=2), np.uint8)
+    pixels, lossless = cv2.imdecode(drawn, cv2.IMREAD_COLOR), 101
+    assert pixels is not None, "just drawn"
+    _, small = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, lossless])
+    return data_uri(small.tobytes(), "image/webp")
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -209,9 +241,10 @@ def write_page(
     template: str,
     charts: Charts | None = None,
     *,
-    script: str = "page.js",
+    scripts: Sequence[str] = ("page.js", "spots.js"),
     style: Sequence[str] = ("style.css",),
     data: Mapping[str, Any] | None = None,
+    crops: Callable[[int], Mapping[str, Any] | None] | None = None,
     provenance: Provenance | None = None,
     **context: Any,
 ) -> None:
@@ -225,10 +258,13 @@ def write_page(
         Its name in ``templates/``.
     charts
         Charts that the page shows; Vega is embedded only where there are some.
-    script, style
-        Files with the page's script and with its style.
+    scripts, style
+        Files with the page's scripts and with its style.
     data
-        What the script reads beside the charts.
+        What the scripts read beside the charts.
+    crops
+        Makes the pictures of spots, given the bytes that the page has left for them; they are
+        read only when one is asked for.
     provenance
         What the page was made from: shown at its foot, and kept for programs to read.
     context
@@ -236,11 +272,11 @@ def write_page(
     """
     charts = charts or Charts()
     rules = "".join(map(_resource, style))
-    code = _resource(script)
+    code = "\n".join(map(_resource, scripts))
     vega = _vega() if charts.specs else ""
-    scripts = " ".join(_hash(content) for content in (vega, code) if content)
+    hashes = " ".join(_hash(content) for content in (vega, code) if content)
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(rules)}; script-src {scripts}; "
+        f"default-src 'none'; img-src data:; style-src {_hash(rules)}; script-src {hashes}; "
         "base-uri 'none'; form-action 'none'"
     )
     html = (
@@ -254,10 +290,15 @@ def write_page(
             embedded=embed_json(
                 {"charts": charts.specs, "datasets": charts.datasets, **(data or {})}
             ),
+            crops=crops is not None,
             provenance=provenance,
             traced=embed_json(provenance),
             **context,
         )
     )
+    if crops:
+        # No text of a user can look like the place: its quotes and brackets are escaped.
+        left = MOST_BYTES - len(html.encode())
+        html = html.replace(_CROPS, f"{_CROPS}{embed_json(crops(left))}", 1)
     with whole(out) as part:
         part.write_text(html, encoding="utf-8", newline="\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from gridwell.config.spots import row_letters
 from gridwell.report import words
@@ -11,6 +13,17 @@ from gridwell.report.page import INK
 
 # Okabe and Ito's palette, told apart with any colour vision (jfly.uni-koeln.de/color, 2008).
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+# Lighter ones for areas under black signs.
+LIGHT_NAMES = (
+    "#56B4E9",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#F0E442",
+    "#9fb4c7",
+    "#D55E00",
+    "#BBBBBB",
+)
 SHAPES = (
     "circle",
     "square",
@@ -47,7 +60,7 @@ def group_shape(index: int) -> str:
     return SHAPES[(index + index // len(OKABE_ITO)) % len(SHAPES)]
 
 
-def _group_channels(groups: Sequence[str]) -> tuple[Spec, Spec]:
+def group_channels(groups: Sequence[str]) -> tuple[Spec, Spec]:
     """Encode the group in colour and in shape, the same in every chart of a screen."""
     at = range(len(groups))
     common = {"field": "group", "type": "nominal", "legend": None}
@@ -70,111 +83,77 @@ def axis_format(values: Any) -> str:
     return ".1f" if top >= 1 else ".2f" if top >= 0.05 else ".1e"
 
 
+@dataclass(frozen=True)
+class MapColumn:
+    """A column of a table as it is mapped over a plate.
+
+    Attributes
+    ----------
+    field
+        Its name in the embedded table.
+    title
+        What stands above the map.
+    kind
+        ``number``; ``log`` of a number; ``names``, told apart by colour; ``colour``: it is
+        itself a colour (hex).
+    domain
+        Range of the colours of numbers.
+    names
+        All names, in the order of their colours.
+    format
+        Of the numbers in the legend.
+    """
+
+    field: str
+    title: str
+    kind: Literal["number", "log", "names", "colour"] = "number"
+    domain: tuple[float, float] = (0.0, 1.0)
+    names: Sequence[str] = ()
+    scheme: str = "viridis"
+    format: str = ".2f"
+
+
 def plate_map(
     data: str,
     rows: int,
     cols: int,
     *,
-    field: str,
-    title: str,
-    domain: tuple[float, float] | None,
+    column: MapColumn,
     step: int,
-    scheme: str = "viridis",
-    number_format: str = ".2f",
     tooltip: Sequence[Mapping[str, Any]] = (),
-    colours: bool = False,
+    title: str = "",
 ) -> Spec:
-    """Map one number over the grid; missing spots, empty values and flags have own signs.
+    """Map a column over the grid; missing spots, empty values and flags have own signs.
 
     Parameters
     ----------
     data
-        Name of the embedded table with row, col, mark, sign and `field`.
+        Name of the embedded table with spot, row, col, mark, sign and the column's field.
     rows, cols
         Size of the grid; positions without a value are drawn too.
-    field
-        The number, or the colour itself (hex) where `colours` is true.
-    domain
-        Range of the colour scale; None: of the data.
     step
         Side of a cell in px.
+    title
+        In place of the column's.
     """
-    letters = [row_letters(row) for row in range(rows)]
-    every = 1 if step >= 17 else 2 if step >= 10 else 4
-    x_axis = {
-        "orient": "top",
-        "labelAngle": 0,
-        "title": None,
-        "ticks": False,
-        "domain": False,
-        "labelFontSize": 10,
-        "labelOverlap": False,
-        "values": [col for col in range(1, cols + 1) if col == 1 or col % every == 0],
-    }
-    letter_every = 1 if step >= 10 else 2 if step >= 6 else 4
-    y_axis = {
-        "title": None,
-        "ticks": False,
-        "domain": False,
-        "labelFontSize": 10,
-        "labelOverlap": False,
-        "values": letters[::letter_every],
-    }
-    x = {
-        "field": "col",
-        "type": "ordinal",
-        "scale": {"domain": list(range(1, cols + 1)), "paddingInner": 0.08, "paddingOuter": 0.04},
-        "axis": x_axis,
-    }
-    y = {
-        "field": "row",
-        "type": "ordinal",
-        "scale": {"domain": letters, "paddingInner": 0.08, "paddingOuter": 0.04},
-        "axis": y_axis,
-    }
-    if colours:
-        colour: Spec = {"field": field, "type": "nominal", "scale": None}
-    else:
-        scale: Spec = {"scheme": scheme, "clamp": True}
-        if domain is not None:
-            scale["domain"] = list(domain)
-        colour = {
-            "field": field,
-            "type": "quantitative",
-            "scale": scale,
-            "legend": {
-                "title": None,
-                "orient": "bottom",
-                "direction": "horizontal",
-                "gradientLength": min(max(step * cols // 2, 120), 240),
-                "gradientThickness": 8,
-                "format": number_format,
-                "tickCount": 3,
-                "offset": 8,
-            },
-        }
     tips = [{"field": "spot", "type": "nominal", "title": "Spot"}, *tooltip]
+    x, y = _plate_axes(rows, cols, step)
     dot = max(2.0, step * 0.16)
     layers: list[Spec] = [
         {
             "mark": {"type": "rect", "color": "#f1f3f5", "stroke": "#d5dade", "strokeWidth": 0.5},
             "encoding": {"tooltip": tips},
         },
-        {
-            "transform": [{"filter": f"isValid(datum.{field})"}],
-            "mark": {"type": "rect"},
-            "encoding": {"color": colour, "tooltip": tips},
-        },
+        {"name": "values", **map_layers(column, step, cols)["values"]},
         {
             "transform": [{"filter": {"field": "mark", "equal": "missing"}}],
             "mark": {
                 "type": "point",
                 "shape": "M-1,-1L1,1M-1,1L1,-1",
                 "size": (step * 0.5) ** 2,
-                "stroke": "#98a1a9",
+                "stroke": "#6f7881",
                 "strokeWidth": 1,
             },
-            "encoding": {"tooltip": tips},
         },
         {
             "transform": [{"filter": {"field": "mark", "equal": "flag"}}],
@@ -190,38 +169,111 @@ def plate_map(
                 "yOffset": -step * 0.27,
                 "opacity": 1,
             },
-            "encoding": {"tooltip": tips},
         },
     ]
-    if step >= 12:
-        middle = sum(domain) / 2 if domain else None
-        ink: Spec = {"value": "white"}
-        if middle is not None and not colours:
-            ink = {
-                "condition": {"test": {"field": field, "gt": middle}, "value": "black"},
-                "value": "white",
-            }
-        layers.append(
-            {
-                "transform": [
-                    {"filter": {"field": "sign", "oneOf": ["+", "−"]}},
-                    {"filter": f"isValid(datum.{field})"},
-                ],
-                "mark": {"type": "text", "fontSize": round(step * 0.72), "fontWeight": "bold"},
-                "encoding": {
-                    "text": {"field": "sign", "type": "nominal"},
-                    "color": ink,
-                    "tooltip": tips,
-                },
-            }
-        )
+    if step >= _STEP_OF_SIGNS:
+        layers.append({"name": "signs", **map_layers(column, step, cols)["signs"]})
     return {
         "data": {"name": data},
-        "title": {"text": title},
+        "title": {"text": title or column.title},
         "width": step * cols,
         "height": step * rows,
-        "encoding": {"x": x, "y": y},
+        "encoding": {"x": x, "y": y, "tooltip": tips},
         "layer": layers,
+    }
+
+
+_STEP_OF_SIGNS = 12
+
+
+def _plate_axes(rows: int, cols: int, step: int) -> tuple[Spec, Spec]:
+    letters = [row_letters(row) for row in range(rows)]
+    every = 1 if step >= 17 else 2 if step >= 10 else 4
+    letter_every = 1 if step >= 10 else 2 if step >= 6 else 4
+    numbers = list(range(1, cols + 1))
+    bare = {
+        "title": None,
+        "ticks": False,
+        "domain": False,
+        "labelFontSize": 10,
+        "labelOverlap": False,
+    }
+    gaps = {"paddingInner": 0.08, "paddingOuter": 0.04}
+    x = {
+        "field": "col",
+        "type": "ordinal",
+        "scale": {"domain": numbers, **gaps},
+        "axis": {
+            "orient": "top",
+            "labelAngle": 0,
+            "values": [col for col in numbers if col == 1 or col % every == 0],
+            **bare,
+        },
+    }
+    y = {
+        "field": "row",
+        "type": "ordinal",
+        "scale": {"domain": letters, **gaps},
+        "axis": {"values": letters[::letter_every], **bare},
+    }
+    return x, y
+
+
+def map_layers(column: MapColumn, step: int, cols: int) -> dict[str, Spec]:
+    """Layers of a plate map that change with its column: the page puts one in place of another."""
+    there = {"filter": f"isValid(datum.{column.field})"}
+    conditions: list[Spec] = [{"test": f"!isValid(datum.{column.field})", "value": INK}]
+    if column.kind == "number":
+        middle = sum(column.domain) / 2
+        conditions.append({"test": {"field": column.field, "gt": middle}, "value": "black"})
+    ink: Spec = {"condition": conditions, "value": "white"}
+    if column.kind in ("names", "colour"):
+        ink = {"value": "black"}
+    signs: Spec = {
+        "transform": [
+            {"filter": {"field": "sign", "oneOf": ["+", "−"]}},
+            {"filter": {"not": {"field": "mark", "equal": "missing"}}},
+        ],
+        "mark": {"type": "text", "fontSize": round(step * 0.72), "fontWeight": "bold"},
+        "encoding": {"text": {"field": "sign", "type": "nominal"}, "color": ink},
+    }
+    values: Spec = {
+        "transform": [there],
+        "mark": {"type": "rect"},
+        "encoding": {"color": _map_colour(column, step * cols)},
+    }
+    return {"values": values, "signs": signs}
+
+
+def _map_colour(column: MapColumn, width: int) -> Spec:
+    if column.kind == "colour":
+        return {"field": column.field, "type": "nominal", "scale": None}
+    below = {"title": None, "orient": "bottom", "direction": "horizontal", "offset": 8}
+    if column.kind == "names":
+        few = len(column.names) <= len(LIGHT_NAMES)
+        scale = (
+            {"domain": list(column.names), "range": list(LIGHT_NAMES[: len(column.names)])}
+            if few
+            else {"domain": list(column.names), "scheme": "viridis"}
+        )
+        legend = {**below, "symbolType": "square", "columns": max(1, width // 130)} if few else None
+        return {"field": column.field, "type": "nominal", "scale": scale, "legend": legend}
+    return {
+        "field": column.field,
+        "type": "quantitative",
+        "scale": {
+            "scheme": column.scheme,
+            "clamp": True,
+            "domain": list(column.domain),
+            **({"type": "log"} if column.kind == "log" else {}),
+        },
+        "legend": {
+            **below,
+            "gradientLength": min(max(width // 2, 120), 240),
+            "gradientThickness": 8,
+            "format": column.format,
+            "tickCount": 3,
+        },
     }
 
 
@@ -291,7 +343,8 @@ def dose_curve(
     fits
         Name of the table group, dose, fit, low, high.
     halves
-        Name of the table group, ec50, low, high, y, value.
+        Name of the table group, ec50, low, high, y, words, arrow (empty where the EC50 lies
+        within the doses tested; else the way in which it lies).
     groups
         All groups of the screen, so that each has one colour and shape everywhere.
     doses, values
@@ -301,7 +354,7 @@ def dose_curve(
     reference
         Level of the untreated controls, drawn as a dashed line.
     """
-    colour, shape = _group_channels(groups)
+    colour, shape = group_channels(groups)
     x = {
         "field": "dose",
         "type": "quantitative",
@@ -319,6 +372,11 @@ def dose_curve(
         "scale": {"domain": list(values), "nice": False, "clamp": True, "zero": False},
         "axis": {"title": measure, "values": ticks(lowest, values[1]), "labelOverlap": False},
     }
+    inside = {"filter": {"field": "arrow", "equal": ""}}
+    tips = [
+        {"field": "group", "type": "nominal", "title": "Group"},
+        {"field": "words", "type": "nominal", "title": "EC50"},
+    ]
     layers: list[Spec] = []
     if reference is not None:
         layers.append(
@@ -367,6 +425,7 @@ def dose_curve(
         },
         {
             "data": {"name": halves},
+            "transform": [inside],
             "mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.55},
             "encoding": {
                 "x": {**x, "field": "low"},
@@ -377,15 +436,25 @@ def dose_curve(
         },
         {
             "data": {"name": halves},
+            "transform": [inside],
             "mark": {"type": "tick", "orient": "vertical", "thickness": 2, "size": 14},
             "encoding": {
                 "x": {**x, "field": "ec50"},
                 "y": {**y, "field": "y"},
                 "color": colour,
-                "tooltip": [
-                    {"field": "group", "type": "nominal", "title": "Group"},
-                    {"field": "words", "type": "nominal", "title": "EC50"},
-                ],
+                "tooltip": tips,
+            },
+        },
+        {
+            "data": {"name": halves},
+            "transform": [{"filter": {"not": inside["filter"]}}],
+            "mark": {"type": "text", "fontSize": 11, "fontWeight": "bold", "baseline": "middle"},
+            "encoding": {
+                "x": {**x, "field": "ec50"},
+                "y": {**y, "field": "y"},
+                "color": colour,
+                "text": {"field": "arrow", "type": "nominal"},
+                "tooltip": tips,
             },
         },
     ]
@@ -400,8 +469,6 @@ def dose_curve(
 
 def decades(doses: tuple[float, float]) -> list[float]:
     """Powers of ten within a range, thinned to at most six; the range itself where none is."""
-    import math
-
     first, last = math.ceil(math.log10(doses[0])), math.floor(math.log10(doses[1]))
     if last < first:
         return list(doses)
@@ -411,8 +478,6 @@ def decades(doses: tuple[float, float]) -> list[float]:
 
 def ticks(low: float, high: float) -> list[float]:
     """Round numbers from `low` to `high`, four to eight of them."""
-    import math
-
     rough = (high - low) / 5
     size = 10.0 ** math.floor(math.log10(rough))
     step = size * min((1, 2, 5, 10), key=lambda factor: abs(factor * size - rough))
@@ -432,7 +497,7 @@ def forest(
 
     `data` holds agent, group, ec50, low, high, arrow (empty where measured), words.
     """
-    colour, shape = _group_channels(groups)
+    colour, shape = group_channels(groups)
     x = {
         "field": "ec50",
         "type": "quantitative",
@@ -515,7 +580,7 @@ def calibration(data: str, *, metric: str, known: str) -> Spec:
                 "field": "known",
                 "type": "quantitative",
                 "scale": {"zero": False},
-                "axis": {"title": known},
+                "axis": {"title": known, "tickCount": 6, "labelOverlap": True},
             },
             "y": {
                 "field": "measured",

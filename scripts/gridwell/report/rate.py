@@ -91,7 +91,7 @@ def write_rating_page(
     write_page(
         out,
         "rate.html.j2",
-        script="rate.js",
+        scripts=("rate.js",),
         style=("style.css", "rate.css"),
         data=data,
         count=len(cards),

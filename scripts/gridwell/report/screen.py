@@ -14,7 +14,18 @@ from gridwell.config.columns import COLUMNS, QUALITY, column_names
 from gridwell.config.models import Config
 from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.config.spots import row_index
-from gridwell.report import methods, plots, screen_tables, tables, words
+from gridwell.report import (
+    left_out,
+    methods,
+    plots,
+    quality_plots,
+    references,
+    screen_tables,
+    slide_quality,
+    summary,
+    tables,
+    words,
+)
 from gridwell.report.page import Chart, Charts, write_page
 from gridwell.report.tables import Column
 
@@ -24,12 +35,11 @@ MAX_POINTS = 600
 
 @dataclass(frozen=True)
 class Agent:
-    """One agent: its picture, what the fits say, the numbers behind the picture."""
+    """One agent: its picture, and what the fits say."""
 
     name: str
     chart: Chart | None
     lines: Sequence[Mapping[str, str]]
-    numbers: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -100,13 +110,28 @@ def report_screen(
     """
     screen = _read(Path(screen_dir))
     charts = Charts()
-    parts = [_part(charts, screen, key, slide_reports) for key in screen.keys]
+    parts = [
+        {"number": number, **_part(charts, screen, key, slide_reports)}
+        for number, key in enumerate(screen.keys)
+    ]
+    made_from = provenance and with_inputs(
+        provenance, [read_provenance(Path(screen_dir) / "spots.csv")]
+    )
+    said = methods.screen_methods(config, made_from)
+    doses = zip(screen.spots["concentration"], screen.spots["unit"], strict=True)
+    listed = screen.spots.assign(dose=[words.dose(*pair) for pair in doses])
     write_page(
         Path(out),
         "screen.html.j2",
         charts,
-        provenance=provenance
-        and with_inputs(provenance, [read_provenance(Path(screen_dir) / "spots.csv")]),
+        provenance=made_from,
+        data={
+            "maps": [
+                {"charts": part["maps"], "columns": part["columns"], "titled": True}
+                for part in parts
+            ],
+            "links": dict(slide_reports),
+        },
         study=study,
         cards=_cards(screen),
         warnings=_warnings(screen),
@@ -121,11 +146,13 @@ def report_screen(
         corrected=_corrected(screen),
         quality=_quality(screen),
         slides=_slides(screen, slide_reports),
-        flagged=_flagged(screen.spots, slide_reports),
+        left_out=left_out.left_out(listed, slide_reports, "left_out.csv"),
+        flagged=left_out.flagged(listed, slide_reports, "flagged.csv"),
         flag_counts=_curve_flags(screen.fits),
         spots_link=tables.csv_link(screen.spots),
         quality_link=tables.csv_link(screen.quality),
-        methods=methods.screen_methods(config),
+        methods=said,
+        references=references.cited(said),
         options=methods.options_used(config, "screen"),
     )
 
@@ -139,14 +166,28 @@ def _part(
     alike = [name for _, name in screen.keys].count(metric) > 1 or metric == "value"
     measure = _measure(own, f"{metric} ({assay})" if alike else metric)
     drawn = set(_samples(own)["group"])
+    order = _agent_order(own)
+    ranges = {name: doses for name in order if (doses := _dose_range(_tested(own, name)))}
+    plates, columns = _plates(charts, own, measure, links)
+    usable = own.spots[own.spots["normalised"].notna()]
+    share = metric in ("viability", "viability_stained") or metric.startswith("share(")
+    called = summary.metric_called(metric)
     return {
         "measure": measure,
+        "short": summary.screen_in_short(own.fits, order, ranges),
+        "ranking": _ranking(charts, own, screen.groups, ranges),
+        "control_chart": slide_quality.controls(
+            charts, usable, called, share, f"controls_{len(charts.specs)}.csv"
+        ),
+        "columns": columns,
+        "maps": [plate["chart"].name for plate in plates],
         "groups": [group for group in _legend(screen.groups) if group["key"] in drawn],
         "controls": bool(own.spots["role"].isin(["neg_ctrl", "pos_ctrl"]).any()),
         "forests": _forests(charts, own, screen.groups),
         "agents": _agents(charts, own, screen.groups, measure),
         "ranked": _ranked(own),
-        "plates": _plates(charts, own, measure, links),
+        "rising": bool((own.fits["hill"] < 0).any()),
+        "plates": plates,
     }
 
 
@@ -363,21 +404,14 @@ def _agents(
         doses = _dose_range(part)
         lines = [_fit_line(row, doses) for row in fits]
         if doses is None:
-            made.append(Agent(name, None, lines, []))
+            made.append(Agent(name, None, lines))
             continue
         kept = part[part["normalised"].notna()]
         curves = screen.curves[screen.curves["agent"] == name]
         halves = [
-            {
-                "group": row["group"],
-                "ec50": row["ec50"],
-                "low": doses[0] if words.missing(row["ec50_low"]) else row["ec50_low"],
-                "high": doses[1] if words.missing(row["ec50_high"]) else row["ec50_high"],
-                "y": values[0] + (0.04 + 0.05 * index) * (values[1] - values[0]),
-                "words": " ".join(filter(None, words.ec50_words(row, *doses))),
-            }
+            _half(row, doses, values, index)
             for index, row in enumerate(fits)
-            if not words.missing(row["ec50"])
+            if not words.missing(row["ec50"]) or row["in_range"] in _ARROWS
         ]
         edge = 10 ** (0.04 * max(math.log10(doses[1] / doses[0]), 1))
         spec = plots.dose_curve(
@@ -394,8 +428,11 @@ def _agents(
             reference=reference,
         )
         said = "; ".join(f"{line['group'] or 'all'}: EC50 {line['ec50']}" for line in lines)
-        chart = charts.add(spec, f"Dose response of {name}. {said}.")
-        made.append(Agent(name, chart, lines, _numbers(kept, unit)))
+        file = f"agent_{len(made) + 1}.csv"
+        behind = _numbers(kept, unit, f"Dose response of {name}", file)
+        made.append(
+            Agent(name, charts.add(spec, f"Dose response of {name}. {said}.", behind), lines)
+        )
     return made
 
 
@@ -423,21 +460,83 @@ def _points(spots: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _numbers(spots: pd.DataFrame, unit: str) -> list[list[str]]:
-    """Median and range of each group and dose, as a table behind the picture."""
-    rows = []
-    for (group, dose), part in spots.groupby(["group", "concentration"], sort=True):
-        values = part["normalised"]
-        rows.append(
-            [
-                str(group) or words.NOTHING,
-                words.dose(dose, unit),
-                str(len(values)),
-                words.fixed(values.median(), 1),
-                f"{words.fixed(values.min(), 1)} to {words.fixed(values.max(), 1)}",
-            ]
-        )
-    return rows
+_ARROWS = {">max": "▶", "<min": "◀"}
+
+
+def _half(
+    row: Mapping[Any, Any], doses: tuple[float, float], values: tuple[float, float], index: int
+) -> dict[str, Any]:
+    """Mark of an EC50 below the curves: with its interval, or an arrow where the doses end."""
+    arrow = _ARROWS.get(row["in_range"], "")
+    at = row["ec50"] if not arrow else doses[1] if arrow == "▶" else doses[0]
+    return {
+        "group": row["group"],
+        "ec50": at,
+        "low": doses[0] if words.missing(row["ec50_low"]) else row["ec50_low"],
+        "high": doses[1] if words.missing(row["ec50_high"]) else row["ec50_high"],
+        "y": values[0] + (0.04 + 0.05 * index) * (values[1] - values[0]),
+        "words": " ".join(filter(None, words.ec50_words(row, *doses))),
+        "arrow": arrow,
+    }
+
+
+def _numbers(spots: pd.DataFrame, unit: str, caption: str, file: str) -> tables.Behind:
+    """Median and range of each group and dose."""
+    by = spots.groupby(["group", "concentration"], sort=True)["normalised"]
+    table = by.agg(["size", "median", "min", "max"]).reset_index()
+    table["unit"] = words.unit(unit)
+    columns = [
+        Column("group", "Group", lambda group: group or words.NOTHING),
+        Column("concentration", "Dose", words.plain),
+        Column("unit", "Unit"),
+        Column("size", "Spots", words.count),
+        *(Column(name, name.capitalize(), _tenth) for name in ("median", "min", "max")),
+    ]
+    return tables.behind(table, columns, caption=caption, file=file)
+
+
+def _tenth(value: Any) -> str:
+    return words.fixed(value, 1)
+
+
+def _tested(screen: Screen, agent: str) -> pd.DataFrame:
+    """Spots of the curves of an agent."""
+    samples = _samples(screen)
+    return samples[samples["agent"] == agent]
+
+
+def _ranking(
+    charts: Charts,
+    screen: Screen,
+    groups: Sequence[str],
+    doses: Mapping[str, tuple[float, float]],
+) -> Chart | None:
+    """Agents by their drug sensitivity score; None where there are none to compare."""
+    fits = screen.fits[screen.fits["dss"].notna()]
+    order = [name for name in _agent_order(screen) if name in set(fits["agent"])]
+    if len(order) < 2:
+        return None
+    place = {name: index + 1 for index, name in enumerate(order)}
+    table = fits.assign(
+        rank=fits["agent"].map(place),
+        words=[
+            " ".join(filter(None, words.ec50_words(row, *doses.get(row["agent"], (None, None)))))
+            for row in fits.to_dict("records")
+        ],
+    ).sort_values(["rank", "group"], kind="stable")
+    drawn = charts.data(table[["agent", "group", "dss", "words"]])
+    spec = quality_plots.ranking(drawn, order, *plots.group_channels(groups))
+    columns = [
+        Column("rank", "Rank", words.count),
+        Column("agent", "Agent"),
+        Column("group", "Group"),
+        Column("dss", "Score", _tenth),
+        Column("auc", "AUC", words.number),
+        Column("words", "EC50"),
+    ]
+    behind = tables.behind(table, columns, caption="Ranking of agents", file="ranking.csv")
+    said = "; ".join(f"{place[name]}. {name}" for name in order[:40])
+    return charts.add(spec, f"Agents by drug sensitivity score, strongest first: {said}.", behind)
 
 
 def _value_range(screen: Screen) -> tuple[float, tuple[float, float]]:
@@ -470,7 +569,7 @@ def _forests(charts: Charts, screen: Screen, groups: Sequence[str]) -> list[Char
         rows = []
         for row in part.to_dict("records"):
             own = _dose_range(samples[samples["agent"] == row["agent"]])
-            arrow = {">max": "▶", "<min": "◀"}.get(row["in_range"], "")
+            arrow = _ARROWS.get(row["in_range"], "")
             if own is None or (words.missing(row["ec50"]) and not arrow):
                 continue
             at = row["ec50"] if not arrow else own[1] if arrow == "▶" else own[0]
@@ -496,7 +595,11 @@ def _forests(charts: Charts, screen: Screen, groups: Sequence[str]) -> list[Char
             doses=(doses[0] / 1.25, doses[1] * 1.25),
         )
         said = "; ".join(f"{r['agent']} {r['group']} {r['words']}" for r in rows[:40])
-        made.append(charts.add(spec, f"EC50 of each agent and group. {said}."))
+        table = pd.DataFrame(rows)
+        columns = [Column("agent", "Agent"), Column("group", "Group"), Column("words", "EC50")]
+        name = f"ec50_{len(charts.specs)}.csv"
+        behind = tables.behind(table, columns, caption="EC50 of each agent and group", file=name)
+        made.append(charts.add(spec, f"EC50 of each agent and group. {said}.", behind))
     return made
 
 
@@ -564,101 +667,134 @@ def _table(screen: Screen) -> tables.Table:
     )
 
 
+def _map_columns(screen: Screen, measure: Mapping[str, str]) -> list[plots.MapColumn]:
+    """What the plate maps may show, on one scale for all slides; the screened number first."""
+    spots = screen.spots
+    values = spots["normalised"].dropna().astype(float)
+    low, high = float(values.quantile(0.01)), float(values.quantile(0.99))
+    domain = (low, high) if measure["how"] == "none" else (min(0.0, low), max(100.0, high))
+    shown = [_number_column("normalised", measure["label"], domain)]
+    for name, title in (
+        ("measured", f"{measure['metric']}, as measured"),
+        ("n", "Cells or objects it rests on"),
+        ("factor", "Factor taken off for a gradient"),
+    ):
+        known = spots[name].dropna().astype(float) if name in spots else values[:0]
+        if len(known) and known.min() < known.max():
+            shown.append(_number_column(name, title, (float(known.min()), float(known.max()))))
+    doses = _dose_range(spots)
+    if doses:
+        shown.append(plots.MapColumn("concentration", "Dose", "log", doses, format="~g"))
+    for name, title in (("agent", "Agent"), ("role", "Role"), ("replicate", "Replicate")):
+        names = sorted({words.text(v) for v in spots[name]} - {""}, key=words.natural)
+        if name == "role":
+            names = [words.ROLES.get(role, role) for role in names]
+        if len(names) > 1:
+            shown.append(plots.MapColumn(name, title, "names", names=names))
+    return shown
+
+
+def _number_column(field: str, title: str, domain: tuple[float, float]) -> plots.MapColumn:
+    if domain[0] >= domain[1]:
+        domain = (domain[0], domain[0] + 1)
+    return plots.MapColumn(field, title, domain=domain, format=plots.axis_format(domain))
+
+
 def _plates(
     charts: Charts,
     screen: Screen,
     measure: Mapping[str, str],
     links: Mapping[str, str],
-) -> list[dict[str, Any]]:
-    """The screened number over each slide, all on one scale."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The screened number over each slide, all on one scale; what may be shown in its place."""
     spots = screen.spots
-    values = spots["normalised"].dropna().astype(float)
-    if values.empty:
-        return []
-    low, high = float(values.quantile(0.01)), float(values.quantile(0.99))
-    domain = (low, high) if measure["how"] == "none" else (min(0.0, low), max(100.0, high))
-    if domain[0] >= domain[1]:
-        domain = (domain[0], domain[0] + 1)
+    if spots["normalised"].isna().all():
+        return [], []
+    columns = _map_columns(screen, measure)
+    sizes = [_size(spots[spots["slide"] == slide]) for slide in screen.slides]
+    # Layers are shared by all slides; the size of a cell is that of the largest one.
+    step = min(plots.plate_step(*size, 470, 400, 26) for size in sizes)
+    widest = max(cols for _, cols in sizes)
+    choice = [
+        {
+            "title": column.title,
+            "note": f"Shown: {column.title}, all slides on one scale.",
+            "layers": plots.map_layers(column, step, widest),
+        }
+        for column in columns
+    ]
     made = []
-    for slide in screen.slides:
+    for slide, (rows, cols) in zip(screen.slides, sizes, strict=True):
         part = spots[spots["slide"] == slide]
-        rows = max(row_index(row) for row in part["row"]) + 1
-        cols = int(part["col"].max())
-        flags = [words.flag_words(value) for value in part["flags"]]
-        data = pd.DataFrame(
-            {
-                "spot": part["spot"],
-                "row": part["row"],
-                "col": part["col"],
-                "value": part["normalised"],
-                "measured": part["measured"],
-                "agent": part["agent"],
-                "dose": [
-                    words.dose(c, u)
-                    for c, u in zip(part["concentration"], part["unit"], strict=True)
-                ],
-                "role": [words.ROLES.get(r, r) if r != "sample" else "" for r in part["role"]],
-                "flags": [", ".join(value) for value in flags],
-                "mark": ["missing" if "not_found" in f else "flag" if f else "" for f in flags],
-                "sign": [{"neg_ctrl": "−", "pos_ctrl": "+"}.get(r, "") for r in part["role"]],
-            }
-        )
-        data["slide"] = slide
         spec = plots.plate_map(
-            charts.data(data),
+            charts.data(_mapped(part)),
             rows,
             cols,
-            field="value",
+            column=columns[0],
             title=slide,
-            domain=domain,
-            step=plots.plate_step(rows, cols, 470, 400, 26),
-            number_format=",.0f" if domain[1] >= 10 else ".2f",
-            tooltip=[
-                {"field": "agent", "type": "nominal", "title": "Agent"},
-                {"field": "dose", "type": "nominal", "title": "Dose"},
-                {"field": "role", "type": "nominal", "title": "Role"},
-                {
-                    "field": "value",
-                    "type": "quantitative",
-                    "title": measure["short"],
-                    "format": ".4~g",
-                },
-                {
-                    "field": "measured",
-                    "type": "quantitative",
-                    "title": f"{measure['metric']}, as measured",
-                    "format": ".4~g",
-                },
-                {"field": "flags", "type": "nominal", "title": "Flags"},
-            ],
+            step=step,
+            tooltip=_map_tips(measure),
         )
         known = part["normalised"].dropna()
         alt = f"Plate map of {slide}: {rows} rows, {cols} columns, {len(known)} spots with a value."
-        cells = {
-            (row, int(col)): words.fixed(value, 1)
-            for row, col, value in zip(part["row"], part["col"], part["normalised"], strict=True)
-        }
-        letters = list(dict.fromkeys(part["row"]))
-        numbers = list(range(1, cols + 1))
+        caption = f"{measure['label']} on {slide}"
+        behind = tables.plate(part, list(part["normalised"]), _tenth, caption, f"{slide}_map.csv")
         made.append(
             {
                 "slide": slide,
                 "group": next(iter(part["group"]), ""),
                 "link": links.get(slide, ""),
-                "chart": charts.add(spec, alt),
-                "title": f"{measure['label']} on {slide}",
-                "cols": numbers,
-                "grid": [
-                    (row, [cells.get((row, col), words.NOTHING) for col in numbers])
-                    for row in letters
-                ],
+                "chart": charts.add(spec, alt, behind),
             }
         )
-    return made
+    return made, choice
+
+
+def _size(spots: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns of a slide."""
+    return max(row_index(row) for row in spots["row"]) + 1, int(spots["col"].max())
+
+
+def _mapped(spots: pd.DataFrame) -> pd.DataFrame:
+    """Spots of a slide as its plate map has them."""
+    flags = [words.flag_words(value) for value in spots["flags"]]
+    doses = zip(spots["concentration"], spots["unit"], strict=True)
+    names = ("slide", "spot", "row", "col", "normalised", "measured", "n", "factor",
+             "concentration")  # fmt: skip
+    data = spots[[name for name in names if name in spots]].assign(
+        dose=[words.dose(*pair) for pair in doses],
+        flags=[", ".join(value) for value in flags],
+        mark=["missing" if "not_found" in f else "flag" if f else "" for f in flags],
+        sign=[{"neg_ctrl": "−", "pos_ctrl": "+"}.get(r, "") for r in spots["role"]],
+    )
+    for name in ("agent", "role", "replicate"):
+        texts = [words.text(value) for value in spots[name]]
+        if name == "role":
+            texts = [words.ROLES.get(role, role) for role in texts]
+        data[name] = pd.Series([text or None for text in texts], index=data.index, dtype=object)
+    return data
+
+
+def _map_tips(measure: Mapping[str, str]) -> list[dict[str, str]]:
+    """What is told of a spot on hover."""
+    names = [("agent", "Agent"), ("dose", "Dose"), ("role", "Role")]
+    numbers = [
+        ("normalised", measure["short"], ".4~g"),
+        ("measured", f"{measure['metric']}, as measured", ".4~g"),
+        ("n", "cells or objects", ",.0f"),
+    ]
+    return [
+        *({"field": f, "type": "nominal", "title": t} for f, t in names),
+        *({"field": f, "type": "quantitative", "title": t, "format": k} for f, t, k in numbers),
+        {"field": "flags", "type": "nominal", "title": "Flags"},
+    ]
 
 
 _MAIN_QUALITY = ("z_prime", "robust_z_prime", "ssmd", "n_neg_ctrl", "n_pos_ctrl", "edge_effect",
-                 "morans_p", "correction", "replicate_icc", "grid_confidence")  # fmt: skip
+                 "morans_p", "correction", "replicate_icc", "n_out_of_focus", "n_unregistered",
+                 "grid_confidence")  # fmt: skip
+# They say something of a slide whatever is on it.
+_OF_IMAGES = ("n_out_of_focus", "n_unregistered", "grid_confidence")
 
 
 def _quality(screen: Screen) -> dict[str, Any]:
@@ -682,14 +818,18 @@ def _quality(screen: Screen) -> dict[str, Any]:
         for name in main:
             value = values.get((slide, name))
             tone, reading = words.quality_reading(name, value)
-            if slide not in dosed and name != "grid_confidence":
+            if tone == "good":
+                reading = ""  # the mark says it; words are for what needs a look
+            if slide not in dosed and name not in _OF_IMAGES:
                 why = "before treatment" if slide in before else "no doses on this slide"
                 tone, reading = "plain", why
             cells.append(
                 {"value": words.quality_value(name, value), "tone": tone, "reading": reading}
             )
         rows.append({"slide": slide, "cells": cells})
+    shown = [words.quality_name(name) for name in main]
     return {
+        "short": summary.slides_in_short(shown, rows),
         "main": [(words.quality_name(name), QUALITY.get(name, "")) for name in main],
         "rows": rows,
         "slides": slides,
@@ -742,24 +882,3 @@ def _curve_flags(fits: pd.DataFrame) -> list[tuple[str, int, str]]:
         for word in words.flag_words(flags):
             counts[word] = counts.get(word, 0) + 1
     return [(word, counts[word], words.flag_meaning(word)) for word in sorted(counts)]
-
-
-def _flagged(spots: pd.DataFrame, links: Mapping[str, str]) -> list[dict[str, Any]]:
-    part = spots[(spots["flags"] != "") | (spots["role"] == "excluded")]
-    listed = []
-    for row in part.to_dict("records"):
-        flags = words.flag_words(row["flags"])
-        if row["role"] == "excluded":
-            flags = ["excluded by the layout", *flags]
-        what = (row["agent"], words.dose(row["concentration"], row["unit"]))
-        link = links.get(row["slide"], "")
-        listed.append(
-            {
-                "slide": row["slide"],
-                "spot": row["spot"],
-                "link": f"{link}#spot-{row['spot']}" if link else "",
-                "what": " · ".join(filter(None, what)),
-                "flags": flags,
-            }
-        )
-    return listed

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from gridwell.config.metric import parse_metric
 from gridwell.config.models import Config, ReportOptions, Slide
 from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.config.spots import row_letters
-from gridwell.images.spots import SpotStack, open_spots
-from gridwell.report import images, methods, tables, words
+from gridwell.images.spots import open_spots
+from gridwell.report import (
+    crops,
+    images,
+    left_out,
+    methods,
+    references,
+    slide_quality,
+    summary,
+    tables,
+    words,
+)
 from gridwell.report.gallery import gallery, stains
-from gridwell.report.page import Charts, write_page
-from gridwell.report.slide_charts import calibration, compositions, measures_of, plate_maps
+from gridwell.report.page import Chart, Charts, write_page
+from gridwell.report.slide_charts import (
+    Maps,
+    calibration,
+    compositions,
+    measures_of,
+    plate_maps,
+)
+from gridwell.report.slide_quality import judged
 from gridwell.report.spot_table import column_help, spot_table
-from gridwell.screen.measured import measure_metric
+from gridwell.screen.slide import SlideResult
 
 _BLOCKS_NAMED = 6
 
@@ -39,6 +56,7 @@ def report_slide(
     out: Path,
     options: ReportOptions,
     shifts_json: Path | None = None,
+    cells_parquet: Path | None = None,
     slide_json: Path | None = None,
     config: Config | None = None,
     provenance: Provenance | None = None,
@@ -67,54 +85,89 @@ def report_slide(
         How many spots to show.
     shifts_json
         Shifts between channels (viability), if estimated.
+    cells_parquet
+        Single cells (viability), for the picture of their stains.
     slide_json
-        Facts of the raw files, for the list of sources.
+        Facts of the raw files: the size of a pixel.
     config
         Configuration of the study, for the methods and the list of options.
     provenance
         Code and configuration that the report is made with; that of `spots_csv` is added.
     """
     assay = str(slide.assay)
+    own = config or Config()
     grid = json.loads(Path(grid_json).read_text(encoding="utf-8"))
     stack = open_spots(spots_zarr)
+    result = judged(
+        slide,
+        Path(spots_csv),
+        Path(grid_json),
+        layout=layout,
+        instances=instances,
+        stack=stack,
+        config=own,
+    )
     spots = _spots(Path(grid_csv), Path(spots_csv), layout)
-    spots, screened = _screened(spots, slide, config, instances, stack)
+    spots, screened = _screened(spots, result)
     charts = Charts()
-    picture, width, height = images.grid_picture(Path(grid_png))
-    rows = int(grid.get("rows") or 0)
-    cols = int(grid.get("cols") or 0)
+    name = slide.slide
+    size = (int(grid.get("rows") or 0), int(grid.get("cols") or 0))
     measures = measures_of(assay, spots, config, screened)
-    raw = _read_json(slide_json)
+    maps = plate_maps(charts, spots, measures, size, name) if all(size) else Maps([], [])
+    shifts = _read_json(shifts_json)
+    tested = slide_quality.checks(grid, result, spots, shifts)
+    listed = _listed(spots, result, name)
+    here = {name: ""}
+    picture, width, height = images.grid_picture(Path(grid_png))
+    made_from = provenance and with_inputs(provenance, [read_provenance(Path(spots_csv))])
+    said = methods.slide_methods(
+        assay, config, made_from, [channel["channel"] for channel in stack.channels]
+    )
     write_page(
         Path(out),
         "slide.html.j2",
         charts,
-        provenance=provenance and with_inputs(provenance, [read_provenance(Path(spots_csv))]),
-        slide=slide.slide,
+        provenance=made_from,
+        crops=partial(crops.crops, stack, labels),
+        data={
+            "maps": [{"charts": ["c0"], "columns": maps.columns}] if maps.columns else [],
+            "flags": _flag_meanings(spots),
+        },
+        slide=name,
         study=study,
         assay=assay,
         group=words.text(slide.group),
         status=words.grid_status(grid),
+        short=summary.slide_in_short(result),
         grid=_grid_facts(grid, spots),
         cards=_cards(assay, spots),
-        maps=plate_maps(charts, spots, measures, (rows, cols)) if rows and cols else [],
-        compositions=compositions(charts, spots) if assay == "viability" else [],
+        maps=[one for one in maps.shown if one.name != "sharpness"],
+        columns=maps.columns,
+        compositions=compositions(charts, spots, name) if assay == "viability" else [],
         states=words.STATES,
-        calibration=calibration(charts, spots, config) if assay == "colorimetry" else None,
+        calibration=calibration(charts, spots, config, name) if assay == "colorimetry" else None,
+        checks=tested,
+        worst=slide_quality.worst(tested),
+        control_chart=_control_chart(charts, result, name),
+        margins=slide_quality.margins(charts, grid, f"{name}_grid_margins.csv"),
+        focus=next((one for one in maps.shown if one.name == "sharpness"), None),
+        registration=slide_quality.registration(charts, spots, f"{name}_shifts.csv"),
+        fusion=slide_quality.fusion(charts, cells_parquet, f"{name}_states.csv"),
         grid_image={"src": picture, "width": width, "height": height},
+        grid_csv=tables.csv_link(tables.read_csv(Path(grid_csv), ("spot", "row", "flags"))),
         gallery=gallery(spots, stack, labels, assay, options.max_spots),
         stains=stains(stack, labels),
         controls=bool(spots["role"].isin(["neg_ctrl", "pos_ctrl"]).any()),
-        flagged=_flagged(spots),
-        flag_counts=_flag_counts(spots),
-        table=spot_table(spots, assay, slide.slide),
+        left_out=left_out.left_out(listed, here, f"{name}_left_out.csv"),
+        flagged=left_out.flagged(listed, here, f"{name}_flagged.csv"),
+        table=spot_table(spots, assay, name),
         help=column_help(spots, assay),
         objects=_objects(instances),
-        shifts=_shifts(_read_json(shifts_json)),
-        methods=methods.slide_methods(assay, config),
+        shifts=_shifts(shifts),
+        methods=said,
+        references=references.cited(said),
         options=methods.options_used(config, assay),
-        sources=raw.get("files", []),
-        pixel_size=raw.get("pixel_size_um"),
+        pixel_size=_read_json(slide_json).get("pixel_size_um"),
     )
 
 
@@ -181,22 +234,40 @@ def _contents(layout: pd.DataFrame | None) -> pd.DataFrame | None:
     return content.drop(columns=empty)
 
 
-def _screened(
-    spots: pd.DataFrame,
-    slide: Slide,
-    config: Config | None,
-    instances: Mapping[str, Path],
-    stack: SpotStack,
-) -> tuple[pd.DataFrame, str]:
+def _screened(spots: pd.DataFrame, result: SlideResult | None) -> tuple[pd.DataFrame, str]:
     """Add the number that the study screens, where it is not yet a column; its name, or none."""
-    if config is None or config.screen.metric == "auto":
+    if result is None or result.measured.name in spots:
         return spots, ""
-    roles = {channel["channel"]: channel["role"] for channel in stack.channels}
-    metric = parse_metric(config.screen.metric)
-    measured = measure_metric(metric, spots, slide.assay, instances, roles)
-    if measured is None or measured.name in spots:
-        return spots, ""
-    return spots.assign(**{measured.name: measured.value}), measured.name
+    name = result.measured.name
+    own = result.spots.set_index("spot")["measured"]
+    return spots.assign(**{name: spots["spot"].map(own)}), name
+
+
+def _listed(spots: pd.DataFrame, result: SlideResult | None, slide: str) -> pd.DataFrame:
+    """Spots as they are told apart into used, flagged and left out."""
+    if result is None:
+        return spots.assign(slide=slide, measured=float("nan"))
+    own = result.spots.set_index("spot")
+    flags = [
+        ";".join(sorted({*words.flag_words(a), *words.flag_words(b)}))
+        for a, b in zip(spots["flags"], spots["spot"].map(own["flags"]), strict=True)
+    ]
+    return spots.assign(slide=slide, measured=spots["spot"].map(own["measured"]), flags=flags)
+
+
+def _flag_meanings(spots: pd.DataFrame) -> dict[str, str]:
+    """What the flags of this slide mean, by word."""
+    found = sorted({word for flags in spots["flags"] for word in words.flag_words(flags)})
+    return {word: words.flag_meaning(word) for word in found}
+
+
+def _control_chart(charts: Charts, result: SlideResult | None, slide: str) -> Chart | None:
+    if result is None:
+        return None
+    used = result.spots[result.spots["used"]]
+    share = result.measured.kind == "fraction"
+    called = summary.metric_called(result.measured.name)
+    return slide_quality.controls(charts, used, called, share, f"{slide}_controls.csv")
 
 
 def _cards(assay: str, spots: pd.DataFrame) -> list[dict[str, str]]:
@@ -265,27 +336,6 @@ def _control_cards(
             }
         )
     return cards
-
-
-def _flagged(spots: pd.DataFrame) -> list[dict[str, Any]]:
-    part = spots[spots["flags"] != ""]
-    return [
-        {
-            "spot": row["spot"],
-            "what": " · ".join(filter(None, (row["agent"], row["dose"]))),
-            "flags": words.flag_words(row["flags"]),
-        }
-        for row in part.to_dict("records")
-    ]
-
-
-def _flag_counts(spots: pd.DataFrame) -> list[tuple[str, int, str]]:
-    counts: dict[str, int] = {}
-    for flags in spots["flags"]:
-        for word in words.flag_words(flags):
-            counts[word] = counts.get(word, 0) + 1
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [(word, count, words.flag_meaning(word)) for word, count in ordered]
 
 
 def _objects(instances: Mapping[str, Path]) -> list[dict[str, str]]:
@@ -386,10 +436,6 @@ def _grid_facts(grid: Mapping[str, Any], spots: pd.DataFrame) -> dict[str, Any]:
             ("Carrier", words.text(grid.get("carrier")) or "inferred"),
             *_blocks(grid),
             ("Orientation", words.orientation(grid.get("orientation"))),
-        ],
-        "margins": [
-            (words.margin_name(key), words.fixed(value, 1), words.odds(key, value))
-            for key, value in sorted(margins.items(), key=lambda item: (item[1], item[0]))
         ],
         "nearest": nearest and (words.margin_name(nearest), words.odds(nearest, margins[nearest])),
     }

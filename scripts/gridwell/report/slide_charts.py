@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from gridwell.config.columns import COLUMNS
 from gridwell.config.models import Config
-from gridwell.report import plots, words
+from gridwell.report import plots, tables, words
 from gridwell.report.page import Chart, Charts
+from gridwell.report.tables import Column
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,11 @@ class Measure:
 
 @dataclass(frozen=True)
 class Map:
-    """A plate map with the same numbers as a table in the shape of the plate."""
+    """A plate map; the first one of a slide shows any column that a person picks."""
 
+    name: str
     chart: Chart
     note: str
-    grid: Sequence[tuple[str, Sequence[str]]]
-    cols: Sequence[int]
-    title: str
 
 
 def measures_of(
@@ -60,10 +60,16 @@ def measures_of(
                 "Cells with the live and the dead stain at once.",
                 scheme="cividis",
             ),
+            Measure(
+                "sharpness",
+                "Focus: sharpness of the nuclei",
+                "Low where the image is out of focus.",
+                scheme="cividis",
+            ),
         ]
     elif assay == "colorimetry":
         unit = config.colour.unit if config else ""
-        metric = f" ({config.colour.metric})" if config else ""
+        metric = f" ({spots['method'].iloc[0]})" if "method" in spots and len(spots) else ""
         known = [
             Measure(
                 "swatch",
@@ -107,15 +113,42 @@ def swatches(spots: pd.DataFrame) -> list[str | None]:
     ]
 
 
+@dataclass(frozen=True)
+class Maps:
+    """Plate maps of a slide.
+
+    Attributes
+    ----------
+    shown
+        Maps of the numbers that matter.
+    columns
+        What the first map may show instead, in the order of the choice: for the page.
+    """
+
+    shown: Sequence[Map]
+    columns: Sequence[dict[str, Any]]
+
+
 def plate_maps(
     charts: Charts,
     spots: pd.DataFrame,
     measures: Sequence[Measure],
     size: tuple[int, int],
-) -> list[Map]:
-    """Map each measure over `size` (rows, cols); all maps share one table."""
+    slide: str,
+) -> Maps:
+    """Map each measure over `size` (rows, cols), and every other column on demand.
+
+    All maps share one table.
+    """
     rows, cols = size
     marks, signs = _marks(spots)
+    names = [measure.name for measure in measures]
+    others = [
+        Measure(name, _title(name), _meaning(name), share=name.startswith("viability"))
+        for name in spots.columns
+        if name not in (*names, *_NOT_MAPPED) and _mappable(spots[name])
+    ]
+    mapped = [*measures, *others]
     columns: dict[str, Any] = {
         "spot": spots["spot"],
         "row": spots["row"],
@@ -127,93 +160,133 @@ def plate_maps(
         "role": [words.ROLES.get(role, role) if role != "sample" else "" for role in spots["role"]],
         "flags": [", ".join(words.flag_words(flags)) for flags in spots["flags"]],
     }
-    shown = list(measures)
-    for index, measure in enumerate(shown):
+    for index, measure in enumerate(mapped):
+        columns[f"m{index}"] = _values(spots, measure.name)
+    table = pd.DataFrame(columns)
+    data = charts.data(table)
+    small = plots.plate_step(rows, cols, 470, 440, 28)
+    large = plots.plate_step(rows, cols, 1040, 560, 34)
+    tips = _tips(mapped, len(measures))
+    made, choice = [], []
+    for index, measure in enumerate(mapped):
+        column = _column(f"m{index}", measure, table[f"m{index}"])
+        step = large if index == 0 else small
+        layers = plots.map_layers(column, large, cols)
+        choice.append({"title": measure.title, "note": measure.note, "layers": layers})
+        if index >= len(measures):
+            continue
+        spec = plots.plate_map(data, rows, cols, column=column, step=step, tooltip=tips)
+        values = table[f"m{index}"]
+        summary = _summary(values, measure)
+        alt = f"Plate map, {measure.title}: {rows} rows, {cols} columns. {summary}"
+        show = words.percent if measure.share else words.plain
         if measure.name == "swatch":
-            columns[f"m{index}"] = swatches(spots.where(spots["found"]))
-        else:
-            # A count of 0 where there is no spot is no measurement.
-            columns[f"m{index}"] = spots[measure.name].where(spots["found"])
-    counts = [name for name in spots.columns if name.startswith("n_")][:7]
-    for index, name in enumerate(counts):
-        columns[f"n{index}"] = spots[name]
-    data = charts.data(pd.DataFrame(columns))
+            show = words.text
+        file = f"{slide}_{measure.name if measure.name.isidentifier() else 'map'}.csv"
+        behind = tables.plate(spots, list(values), show, measure.title, file)
+        made.append(Map(measure.name, charts.add(spec, alt, behind), measure.note))
+    return Maps(made, choice)
+
+
+_MOST_COUNTS = 7  # that are told on hover
+_NOT_MAPPED = ("spot", "row", "col", "x", "y", "flags", "unit", "dose", "found", "red", "green",
+               "blue")  # fmt: skip
+
+
+def _values(spots: pd.DataFrame, name: str) -> Any:
+    """What is mapped of a column: nothing where there is no spot, for a count of 0 there is no
+    measurement; what was put there is known all the same.
+    """
+    if name == "swatch":
+        return pd.Series(swatches(spots.where(spots["found"])), index=spots.index)
+    if name == "replicate" or not pd.api.types.is_numeric_dtype(spots[name]):
+        said = [words.text(value) for value in spots[name]]
+        if name == "role":
+            said = [words.ROLES.get(role, role) for role in said]
+        return pd.Series([text or None for text in said], index=spots.index)
+    if name in ("concentration", "known", "score"):
+        return spots[name]
+    return spots[name].where(spots["found"])
+
+
+def _mappable(values: pd.Series) -> bool:
+    """Numbers that differ, and names that do."""
+    known = [words.text(value) for value in values if words.text(value)]
+    return len(set(known)) > 1
+
+
+def _title(name: str) -> str:
+    titles = {
+        "score": "Grid: how well the image supports a spot here",
+        "concentration": "Dose",
+        "known": "Known value",
+        "metric": "Number of the colour",
+    }
+    return titles.get(name, _count_label(name).capitalize() if name.startswith("n_") else
+                      name.replace("_", " ").capitalize())  # fmt: skip
+
+
+def _meaning(name: str) -> str:
+    """What a column means, from its documentation."""
+    for table in ("spots.csv (viability)", "spots.csv (colorimetry)", "grid.csv"):
+        if name in COLUMNS[table]:
+            return COLUMNS[table][name]
+    return ""
+
+
+def _column(field: str, measure: Measure, values: pd.Series) -> plots.MapColumn:
+    """How a column is coloured."""
+    if measure.name == "swatch":
+        return plots.MapColumn(field, measure.title, "colour")
+    if not pd.api.types.is_numeric_dtype(values):
+        names = sorted({words.text(value) for value in values} - {""}, key=words.natural)
+        return plots.MapColumn(field, measure.title, "names", names=names)
+    known = values.dropna().astype(float)
+    if measure.name == "concentration" and len(known) and known.min() > 0:
+        domain = (float(known.min()), float(known.max()))
+        return plots.MapColumn(field, measure.title, "log", domain, format="~g")
+    return plots.MapColumn(
+        field,
+        measure.title,
+        domain=_domain(values, measure.share),
+        scheme=measure.scheme,
+        format=".0%" if measure.share else plots.axis_format(values),
+    )
+
+
+def _tips(mapped: Sequence[Measure], most: int) -> list[dict[str, Any]]:
+    """What is told of a spot on hover: what was put there, what is mapped, counts, flags."""
     tips: list[dict[str, Any]] = [
         {"field": "agent", "type": "nominal", "title": "Agent"},
         {"field": "dose", "type": "nominal", "title": "Dose"},
         {"field": "role", "type": "nominal", "title": "Role"},
     ]
-    tips += [
-        {
-            "field": f"m{index}",
-            "type": "quantitative",
-            "title": measure.title,
-            "format": ".1%" if measure.share else ".4~g",
-        }
-        for index, measure in enumerate(shown)
-        if measure.name not in ("swatch", *counts)
-    ]
-    tips += [
-        {
-            "field": f"n{index}",
-            "type": "quantitative",
-            "title": _count_label(name),
-            "format": ",.0f",
-        }
-        for index, name in enumerate(counts)
-    ]
-    tips.append({"field": "flags", "type": "nominal", "title": "Flags"})
-    maps = []
-    small = plots.plate_step(rows, cols, 470, 440, 28)
-    large = plots.plate_step(rows, cols, 1000, 560, 34)
-    for index, measure in enumerate(shown):
-        step = large if index == 0 and (large > 1.5 * small or len(shown) == 1) else small
-        colours = measure.name == "swatch"
-        values = pd.Series(columns[f"m{index}"])
-        spec = plots.plate_map(
-            data,
-            rows,
-            cols,
-            field=f"m{index}",
-            title=measure.title,
-            domain=None if colours else _domain(values, measure.share),
-            step=step,
-            scheme=measure.scheme,
-            number_format=_axis_format(measure, values),
-            tooltip=tips,
-            colours=colours,
+    told = 0
+    for index, measure in enumerate(mapped):
+        counts = measure.name.startswith("n_")
+        told += counts
+        if (counts and told > _MOST_COUNTS) or (index >= most and not counts):
+            continue
+        if measure.name in ("swatch", "sharpness"):
+            continue
+        form = ".1%" if measure.share else ",.0f" if counts else ".4~g"
+        tips.append(
+            {
+                "field": f"m{index}",
+                "type": "quantitative",
+                "title": measure.title if not counts else _count_label(measure.name),
+                "format": form,
+            }
         )
-        alt = (
-            f"Plate map, {measure.title}: {rows} rows, {cols} columns. {_summary(values, measure)}"
-        )
-        show = words.percent if measure.share else words.plain
-        cells = {
-            (row, int(col)): words.text(value) if colours else show(value)
-            for row, col, value in zip(spots["row"], spots["col"], values, strict=True)
-        }
-        letters = list(dict.fromkeys(spots["row"]))
-        numbers = list(range(1, cols + 1))
-        grid = [(row, [cells.get((row, col), words.NOTHING) for col in numbers]) for row in letters]
-        maps.append(Map(charts.add(spec, alt), measure.note, grid, numbers, measure.title))
-    return maps
-
-
-def _axis_format(measure: Measure, values: pd.Series) -> str:
-    if measure.name == "swatch":
-        return ""
-    return ".0%" if measure.share else plots.axis_format(values)
+    return [*tips, {"field": "flags", "type": "nominal", "title": "Flags"}]
 
 
 def _domain(values: pd.Series, share: bool) -> tuple[float, float]:
-    if share:
-        return 0.0, 1.0
     known = values.dropna().astype(float)
-    if known.empty:
+    if share or known.empty:
         return 0.0, 1.0
-    low = (
-        min(0.0, float(known.min())) if float(known.min()) < known.max() / 3 else float(known.min())
-    )
-    high = float(known.max())
+    low, high = float(known.min()), float(known.max())
+    low = min(0.0, low) if low < high / 3 else low
     return (low, high) if high > low else (low, low + 1)
 
 
@@ -234,7 +307,7 @@ def _count_label(name: str) -> str:
     return name[2:].replace("_", " ")
 
 
-def compositions(charts: Charts, spots: pd.DataFrame) -> list[Chart]:
+def compositions(charts: Charts, spots: pd.DataFrame, slide: str) -> list[Chart]:
     """Shares of the states over the doses of each agent, controls beside them."""
     states = [state for state in plots.STATE_COLOURS if f"n_{state}" in spots.columns]
     if not states:
@@ -282,11 +355,20 @@ def compositions(charts: Charts, spots: pd.DataFrame) -> list[Chart]:
             f"{row['label']} {words.percent(row['share'])}" for row in live
         )
         spec = plots.composition(charts.data(rows), labels, title=name)
-        charts_made.append(charts.add(spec, alt))
+        counted = {(row["label"], row["state"]): row["count"] for row in rows}
+        table = pd.DataFrame(
+            [{"label": label} | {s: counted[label, s] for s in states} for label in labels]
+        )
+        columns = [Column("label", "Dose"), *(Column(s, s, words.count) for s in states)]
+        caption = f"Cells by state, {name}"
+        behind = tables.behind(table, columns, caption=caption, file=f"{slide}_states.csv")
+        charts_made.append(charts.add(spec, alt, behind))
     return charts_made
 
 
-def calibration(charts: Charts, spots: pd.DataFrame, config: Config | None) -> Chart | None:
+def calibration(
+    charts: Charts, spots: pd.DataFrame, config: Config | None, slide: str
+) -> Chart | None:
     """Numbers computed from the colour of calibration spots over their known values."""
     if "known" not in spots:
         return None
@@ -302,6 +384,14 @@ def calibration(charts: Charts, spots: pd.DataFrame, config: Config | None) -> C
         }
     )
     unit = f", {config.colour.unit}" if config and config.colour.unit else ""
-    metric = config.colour.metric if config else "number of the colour"
+    metric = str(part["method"].iloc[0]) if "method" in part else "number of the colour"
     spec = plots.calibration(charts.data(table), metric=metric, known=f"known value{unit}")
-    return charts.add(spec, f"Number of the colour over the known value, {len(part)} spots.")
+    columns = [
+        Column("spot", "Spot"),
+        Column("known", "Known value", words.plain),
+        Column("measured", "Number of the colour", words.number),
+    ]
+    file = f"{slide}_calibration.csv"
+    behind = tables.behind(table, columns, caption="Calibration spots", file=file)
+    alt = f"Number of the colour over the known value, {len(part)} spots."
+    return charts.add(spec, alt, behind)

@@ -10,7 +10,8 @@ from gridwell.config.columns import COLUMNS
 from gridwell.report import tables, words
 from gridwell.report.tables import Column
 
-_SHARES = ("viability", "viability_low", "viability_high", "viability_stained")
+_SHARES = ("viability", "viability_low", "viability_high", "viability_stained",
+           "viability_stained_low", "viability_stained_high")  # fmt: skip
 
 _SHOWN_FIRST = (
     "spot",
@@ -31,6 +32,8 @@ _HEADINGS = {
     "viability_low": "low",
     "viability_high": "high",
     "viability_stained": "of stained",
+    "viability_stained_low": "low",
+    "viability_stained_high": "high",
     "value_low": "low",
     "value_high": "high",
     "known": "Known value",
@@ -66,8 +69,9 @@ def _heading(name: str, assay: str) -> str:
     if name in _HEADINGS:
         return _HEADINGS[name]
     if name.startswith("n_"):
-        return name[2:].capitalize() if assay == "viability" else name[2:]
-    return name.capitalize() if name.isidentifier() else name
+        said = name[2:].replace("_", " ")
+        return said.capitalize() if assay == "viability" else name[2:]
+    return name.replace("_", " ").capitalize() if name.isidentifier() else name
 
 
 def _has_content(spots: pd.DataFrame, name: str) -> bool:
@@ -90,6 +94,7 @@ def spot_table(spots: pd.DataFrame, assay: str, slide: str) -> tables.Table:
         key="spot",
         file=f"{slide}_spots.csv",
         download=download,
+        links={"spot": [f"#spot-{spot}" for spot in shown["spot"]]},
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell as shown, and the value to sort by where the two differ."""
+    """A cell as shown, the value to sort by where the two differ, and where it leads."""
 
     text: str
     sort: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,52 @@ class Table:
     file: str = ""
 
 
+@dataclass(frozen=True)
+class Behind:
+    """The numbers of a picture: a plain table that stands behind it, and its CSV."""
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    csv: str
+    file: str
+
+
+def behind(table: pd.DataFrame, columns: Sequence[Column], *, caption: str, file: str) -> Behind:
+    """Make the table behind a picture of those `columns` that `table` has."""
+    shown = [column for column in columns if column.name in table.columns]
+    values = table[[column.name for column in shown]]
+    rows = [
+        [_cell(column, value).text for column, value in zip(shown, row, strict=True)]
+        for row in values.itertuples(index=False, name=None)
+    ]
+    return Behind(caption, [column.label for column in shown], rows, csv_link(values), file)
+
+
+def plate(
+    spots: pd.DataFrame, values: Sequence[Any], show: Callable[[Any], str], caption: str, file: str
+) -> Behind:
+    """Make the table behind a plate map, in the shape of the plate.
+
+    Parameters
+    ----------
+    spots
+        Rows with row and col.
+    values
+        What is mapped, in their order.
+    show
+        How a value is written.
+    """
+    at = dict(zip(zip(spots["row"], spots["col"], strict=True), values, strict=True))
+    letters = list(dict.fromkeys(spots["row"]))
+    numbers = range(1, int(spots["col"].max()) + 1)
+    cells = [[at.get((row, col)) for col in numbers] for row in letters]
+    raw = pd.DataFrame(cells, columns=list(map(str, numbers)))
+    raw.insert(0, "row", letters)
+    rows = [[letter, *map(show, line)] for letter, line in zip(letters, cells, strict=True)]
+    return Behind(caption, ["", *map(str, numbers)], rows, csv_link(raw), file)
+
+
 def build(
     table: pd.DataFrame,
     columns: Sequence[Column],
@@ -60,6 +107,7 @@ def build(
     key: str | None = None,
     file: str = "",
     download: pd.DataFrame | None = None,
+    links: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
     """Make a table of those `columns` that `table` has.
 
@@ -71,12 +119,18 @@ def build(
         Name of the CSV to take away; empty: none.
     download
         What the CSV holds where it is more than what is shown.
+    links
+        Where the cells of a column lead, by the column's name; empty: nowhere.
     """
     shown = [column for column in columns if column.name in table.columns]
     rows = [
         [_cell(column, value) for column, value in zip(shown, values, strict=True)]
         for values in table[[column.name for column in shown]].itertuples(index=False, name=None)
     ]
+    for column, to in (links or {}).items():
+        at = [one.name for one in shown].index(column)
+        for row, link in zip(rows, to, strict=True):
+            row[at] = replace(row[at], link=link)
     keys = [words.text(value) for value in table[key]] if key else [""] * len(table)
     csv = csv_link(table if download is None else download) if file else ""
     return Table(name, caption, shown, rows, keys, csv, file)

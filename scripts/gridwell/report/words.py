@@ -255,6 +255,10 @@ _REPLICATES = (
     (0.5, "care", "replicate spots agree moderately"),
     (-math.inf, "bad", "replicate spots differ as much as doses do"),
 )
+_NONE_BAD = (
+    (1.0, "care", "look at these spots"),
+    (0.0, "good", "none"),
+)
 _GRID = ((0.8, "good", "high"), (0.5, "care", "fair"), (0.0, "bad", "low"))
 _READINGS = {
     "z_prime": _Z_PRIME,
@@ -267,6 +271,8 @@ _READINGS = {
     "morans_p": _NEIGHBOURS,
     "correction": _TAKEN_OFF,
     "replicate_icc": _REPLICATES,
+    "n_out_of_focus": _NONE_BAD,
+    "n_unregistered": _NONE_BAD,
     "grid_confidence": _GRID,
 }
 
@@ -290,6 +296,8 @@ QUALITY_NAMES = {
     "ssmd": "SSMD",
     "n_neg_ctrl": "negative controls",
     "n_pos_ctrl": "positive controls",
+    "n_out_of_focus": "spots out of focus",
+    "n_unregistered": "spots not registered",
     "neg_ctrl_median": "negative controls, median",
     "pos_ctrl_median": "positive controls, median",
     "neg_ctrl_sd": "negative controls, standard deviation",

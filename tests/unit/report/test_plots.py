@@ -31,7 +31,7 @@ def test_a_plate_map_fits_its_place() -> None:
 
 
 def test_missing_positions_are_drawn_too() -> None:
-    spec = plots.plate_map("d0", 2, 3, field="m0", title="t", domain=(0, 1), step=20)
+    spec = plots.plate_map("d0", 2, 3, column=plots.MapColumn("m0", "t"), step=20)
     assert spec["encoding"]["x"]["scale"]["domain"] == [1, 2, 3]
     assert spec["encoding"]["y"]["scale"]["domain"] == ["A", "B"]
 

@@ -27,7 +27,8 @@ def test_each_agent_has_a_picture_and_a_table_behind_it(screen_report: Path) -> 
     assert {"Venetoclax", "Ibrutinib"} <= set(titles)
     agents = [a for a in page.all("article") if a.get("class") == "agent"]
     assert len(agents) == 3
-    assert page.source.count("Numbers of this picture") == 3 + 2
+    charts = len(page.embedded()["charts"])
+    assert page.source.count("<summary>Numbers of this picture") == charts
 
 
 def test_groups_differ_in_colour_and_shape(screen_report: Path) -> None:
@@ -46,7 +47,11 @@ def test_an_ec50_beyond_the_doses_is_a_bound_everywhere(
     assert "> 10\u202fµM" in page.source.replace("&gt;", ">")
     assert "beyond the highest dose tested" in page.text
     halves = [row for table in page.embedded()["datasets"].values() for row in table if "y" in row]
-    assert len(halves) == (fits["in_range"] == "yes").sum()
+    measured = [row for row in halves if not row["arrow"]]
+    assert len(measured) == (fits["in_range"] == "yes").sum()
+    beyond = [row for row in halves if row["arrow"] == "▶"]
+    assert len(beyond) == (fits["in_range"] == ">max").sum()
+    assert all(row["ec50"] == 10.0 for row in beyond)
 
 
 def test_points_of_excluded_spots_are_not_drawn(tmp_path: Path) -> None:
