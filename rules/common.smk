@@ -237,6 +237,12 @@ def get_layout(wildcards):
     return files_of_layouts([study.slides[wildcards.slide]])
 
 
+def get_calibration(wildcards):
+    """The calibration of another study, where the configuration names one."""
+    named = study.config.colour.calibration
+    return [named] if named else []
+
+
 # What the fusion of a viability slide takes, in this order.
 FUSED = (Role.NUCLEI, Role.LIVE, Role.DEAD)
 
@@ -269,9 +275,14 @@ def of_roles(output):
     return get_files
 
 
-def get_shifts(wildcards):
-    fused = study.slides[wildcards.slide].assay is Assay.VIABILITY
-    return [rules.fuse.output.shifts] if fused else []
+def of_fused(output):
+    """Input function: an output of the fusion, for slides that are fused."""
+
+    def get_file(wildcards):
+        fused = study.slides[wildcards.slide].assay is Assay.VIABILITY
+        return expand(output, slide=wildcards.slide) if fused else []
+
+    return get_file
 
 
 def get_layouts(wildcards):
@@ -304,6 +315,9 @@ def get_slide_results(wildcards):
     files = [f"results/{slide}/{name}" for slide in study.slides for name in per_slide]
     for slide in slides_of(Assay.VIABILITY):
         files += [f"results/{slide}/cells.parquet", f"results/{slide}/shifts.json"]
+    for slide in slides_of(Assay.COLORIMETRY):
+        colour = rules.measure_colour.output
+        files += expand([colour.colours, colour.calibration], slide=slide)
     for slide in study.slides:
         for channel in segmented(slide):
             files += [

@@ -6,7 +6,13 @@ rule fuse:
         instances=of_roles(rules.segment.output.instances),
     output:
         cells="results/{slide}/cells.parquet",
-        spots="results/{slide}/spots.csv",
+        spots=report(
+            "results/{slide}/spots.csv",
+            caption="captions/spots.rst",
+            category="Slides",
+            subcategory="{slide}",
+            labels={"slide": "{slide}", "item": "spots"},
+        ),
         provenance="results/{slide}/spots.csv.provenance.json",
         shifts="results/{slide}/shifts.json",
     log:
@@ -38,7 +44,13 @@ rule summarise_objects:
         labels=of_channels(rules.segment.output.labels),
         instances=of_channels(rules.segment.output.instances),
     output:
-        spots="results/{slide}/spots.csv",
+        spots=report(
+            "results/{slide}/spots.csv",
+            caption="captions/spots.rst",
+            category="Slides",
+            subcategory="{slide}",
+            labels={"slide": "{slide}", "item": "spots"},
+        ),
         provenance="results/{slide}/spots.csv.provenance.json",
     log:
         "logs/summarise_objects/{slide}.log",
@@ -63,10 +75,20 @@ rule measure_colour:
     """Measure the colour of each spot of a slide."""
     input:
         spots=rules.crop_spots.output.spots,
+        slide=rules.tile.output.slide,
         layout=get_layout,
+        calibration=get_calibration,
     output:
-        spots="results/{slide}/spots.csv",
+        spots=report(
+            "results/{slide}/spots.csv",
+            caption="captions/spots.rst",
+            category="Slides",
+            subcategory="{slide}",
+            labels={"slide": "{slide}", "item": "spots"},
+        ),
         provenance="results/{slide}/spots.csv.provenance.json",
+        colours="results/{slide}/colours.parquet",
+        calibration="results/{slide}/calibration.json",
     log:
         "logs/measure_colour/{slide}.log",
     wildcard_constraints:

@@ -9,13 +9,18 @@ from job import running
 
 if __name__ == "__main__":
     with running(snakemake):
-        layout = snakemake.params.layout
+        given, made, layout = snakemake.input, snakemake.output, snakemake.params.layout
+        layout_path = Path("config/layouts", layout) if layout else None
         measure_colour(
-            Path(snakemake.input.spots),
+            Path(given.spots),
+            Path(given.slide),
             snakemake.params.channel,
-            read_layout(Path("config/layouts", layout)) if layout else None,
-            spots_out=Path(snakemake.output.spots),
+            read_layout(layout_path) if layout_path else None,
+            spots_out=Path(made.spots),
+            colours_out=Path(made.colours),
+            calibration_out=Path(made.calibration),
             options=ColourOptions(**snakemake.params.options),
             slide=snakemake.wildcards.slide,
+            layout_name=str(layout_path),
             provenance=snakemake.params.provenance,
         )

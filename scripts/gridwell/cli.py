@@ -470,18 +470,27 @@ def _add_measure_colour(commands: argparse._SubParsersAction[argparse.ArgumentPa
         "measure-colour",
         _measure_colour,
         "measure the colour of every spot of an RGB scan",
-        "gridwell measure-colour plate.png --out colours --carrier sbs-96 --metric hue",
+        "gridwell measure-colour plate.png --out colours --layout plate.csv --unit pH",
     )
     parser.add_argument("image", type=Path, metavar="IMAGE")
-    parser.add_argument("--out", type=Path, required=True, help="folder for spots.csv and the grid")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for spots.csv, colours.parquet, calibration.json and the grid",
+    )
     parser.add_argument("--carrier", help=_CARRIER)
-    parser.add_argument("--layout", type=Path, help="layout with calibration spots, CSV")
+    parser.add_argument(
+        "--override", type=Path, help="file with what you know of the grid (docs/study.md), YAML"
+    )
+    parser.add_argument("--layout", type=Path, help="layout with calibration and blank spots, CSV")
     _add_model_options(parser, ColourOptions)
 
 
 def _measure_colour(options: argparse.Namespace) -> int:
     from gridwell.colour.image import measure_image
     from gridwell.config.layouts import read_layout
+    from gridwell.config.overrides import read_override
 
     measure_image(
         options.image,
@@ -490,6 +499,8 @@ def _measure_colour(options: argparse.Namespace) -> int:
         carrier=_carrier(options.carrier),
         carrier_name=options.carrier and Path(options.carrier).stem,
         layout=read_layout(options.layout) if options.layout else None,
+        layout_name=str(options.layout),
+        override=read_override(options.override)[0] if options.override else None,
     )
     print(options.out / "spots.csv")
     return 0

@@ -152,6 +152,7 @@ def test_environments_hold_the_pins_of_constraints(repository):
 
 # Names of modules whose distribution has another.
 DISTRIBUTIONS = {
+    "colour": "colour-science",
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
     "skimage": "scikit-image",

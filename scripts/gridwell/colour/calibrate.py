@@ -1,135 +1,221 @@
-"""From a colour number to the scale of calibration spots, such as pH."""
+"""A slide's calibration: made from its own spots or taken from a file, and what it says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from gridwell.colour.choose import (
+    NORMAL,
+    Fitted,
+    choose_metric,
+    choose_nested,
+    conformal_scale,
+    fit_metric,
+    judge,
+    leave_levels_out,
+    named,
+)
+from gridwell.colour.curve import Curve, Place
+from gridwell.colour.metrics import Learned
+from gridwell.config.colour_calibration import Calibration, Light, read_calibration
+from gridwell.config.errors import InputError, Problem
+from gridwell.config.models import ColourOptions
+from gridwell.config.provenance import Provenance
 
 Floats = NDArray[np.float64]
 
-LEVEL = 0.95
-# How far levels may be out of order, as a share of their range, before the metric is held to
-# turn back: more where no replicates tell their scatter.
-TURN, TURN_UNKNOWN = 0.03, 0.1
-BEYOND = 2.0  # scatter of a level, in standard deviations, that still counts as its end
-OWN_SLACK = 0.005  # of the calibrated span, within which spots of an end level widen it
+MAX_TINT = 0.1
+"""How much the tint of white may differ between a calibration and a slide that uses it."""
+MAX_BLACK = 0.02
+"""The same of black, as a share of full scale."""
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A monotone curve from metric to value.
+class Values:
+    """Calibrated values of n spots, NaN where there is none; what lies beyond is told apart."""
 
-    Attributes
-    ----------
-    metric, value
-        Knots, metric ascending; shape (k,).
-    half_width
-        Half the width of the 95 % interval of a value, NaN with fewer than 3 levels.
-    slack
-        How far beyond the outermost knots a metric is still taken for theirs.
-    monotone
-        Whether the levels were in order; if not, neighbours were pooled.
-    """
-
-    metric: Floats
+    place: Place
     value: Floats
-    half_width: float
-    slack: float
-    monotone: bool
-
-    def predict(self, metric: ArrayLike) -> Floats:
-        """Value at each metric, NaN outside the calibrated range; any shape."""
-        from scipy.interpolate import PchipInterpolator
-
-        metric = np.asarray(metric, dtype=float)
-        low, high = self.metric[0] - self.slack, self.metric[-1] + self.slack
-        inside = (metric >= low) & (metric <= high)
-        clipped = np.clip(metric, self.metric[0], self.metric[-1])
-        curve = PchipInterpolator(self.metric, self.value)
-        return np.where(inside, curve(np.where(inside, clipped, self.metric[0])), np.nan)
+    low: Floats
+    high: Floats
 
 
-def fit_calibration(metric: ArrayLike, value: ArrayLike) -> Calibration:
-    """Fit a monotone calibration curve through the medians of the levels.
-
-    Levels out of order are pooled (isotonic regression, weighted by spots); between the knots
-    a shape-preserving cubic (PCHIP, Fritsch and Carlson 1980) runs. The interval comes from
-    leaving out each inner level and predicting its spots, as a new sample would be: the
-    conformal 95 % quantile of those errors, or the largest where they are fewer than 19.
-    Leaving out single spots would flatter, for their siblings would stay.
+def make_calibration(
+    linear: Floats,
+    value: Floats,
+    options: ColourOptions,
+    *,
+    slide: str,
+    light: Light,
+    reference: Floats | None = None,
+    provenance: Provenance | None = None,
+) -> Calibration:
+    """Calibrate with spots of known value.
 
     Parameters
     ----------
-    metric, value
-        Of the calibration spots, shape (n,); missing metrics are left out.
+    linear, value
+        Colours relative to white, shape (n, 3), and known values (n,), of spots that can be
+        trusted.
+    options
+        Section ``colour`` of the configuration.
+    slide, light, provenance
+        What the calibration says of its origin.
+    reference
+        Linear colour (3,) that delta_e is the distance from; None: the lowest level's.
 
     Raises
     ------
     ValueError
-        If fewer than two levels can be told apart, or the metric turns back: to be in order,
-        levels would have to move by more than their scatter explains.
+        If no metric, or not the one asked for, can be calibrated; the message is a sentence.
     """
-    metric, value = np.asarray(metric, dtype=float), np.asarray(value, dtype=float)
-    kept = np.isfinite(metric) & np.isfinite(value)
-    metric, value = metric[kept], value[kept]
-    distinct = np.unique(value)
-    scatter = _scatter(metric, value)
-    knots, levels, monotone, moved = _knots(metric, value)
-    span = knots[-1] - knots[0]
-    own = max(knots[0] - metric.min(), metric.max() - knots[-1])
-    slack = max(BEYOND * scatter if np.isfinite(scatter) else 0.0, min(own, OWN_SLACK * span))
-    turn = (TURN if np.isfinite(scatter) else TURN_UNKNOWN) * span
-    if moved > max(turn, slack):
-        raise ValueError("the metric turns back between the levels of the calibration")
-    errors: list[float] = []
-    for level in distinct[1:-1]:
-        rest = value != level
-        try:
-            x, y, _, _ = _knots(metric[rest], value[rest])
-        except ValueError:
-            continue
-        curve = Calibration(x, y, np.nan, np.inf, True)
-        errors += np.abs(curve.predict(metric[~rest]) - level).tolist()
-    return Calibration(knots, levels, _conformal(errors), slack, monotone)
+    trials = choose_metric(linear, value, reference)
+    if options.metric == "auto" and not trials:
+        raise ValueError("no metric of the colours follows the levels of the calibration")
+    metric = named(trials[0]) if options.metric == "auto" else options.metric
+    chosen = options.metric == "auto"
+    try:
+        fitted = fit_metric(linear, value, metric, reference)
+    except ValueError as error:
+        raise ValueError(f"the metric {metric} {error}") from None
+    left_out = [leave_levels_out(linear, value, fitted, reference)]
+    if chosen:  # the choice may go wrong as well, and intervals know it
+        left_out.append(choose_nested(linear, value, reference))
+    scales = [conformal_scale(value, predicted) for predicted in left_out]
+    curve, learned = fitted.curve, fitted.learned
+    return Calibration(
+        slide=slide,
+        unit=options.unit,
+        metric=metric,
+        **learned.model_dump(),
+        levels=_digits(curve.levels),
+        knots=[_digits(knot) for knot in curve.knots],
+        noise=[[_digits(row) for row in noise] for noise in curve.noise],
+        scale=max((scale for scale in scales if scale is not None), default=None),
+        pooled=curve.pooled,
+        spots=len(value),
+        inner=options.inner,
+        light=light,
+        chosen=chosen,
+        # In the order of their names: two that do equally well may change places.
+        trials=sorted(trials, key=lambda trial: trial.metric),
+        nested=judge("auto", value, left_out[1]) if chosen else None,
+        provenance=provenance,
+    )
 
 
-def _knots(metric: Floats, value: Floats) -> tuple[Floats, Floats, bool, float]:
-    """Level medians made monotone: (metric ascending, value, whether they were, farthest move)."""
-    from scipy.optimize import isotonic_regression
+def take_calibration(path: Path, options: ColourOptions, light: Light, slide: str) -> Calibration:
+    """Take the calibration that another study made, if it holds for this slide.
 
-    levels = np.unique(value)
-    if len(levels) < 2:
-        raise ValueError("a calibration needs two levels or more")
-    medians = np.array([np.median(metric[value == level]) for level in levels])
-    weights = np.array([float((value == level).sum()) for level in levels])
-    fits = [isotonic_regression(medians, weights=weights, increasing=up) for up in (True, False)]
-    errors = [float(np.sum(weights * (fit.x - medians) ** 2)) for fit in fits]
-    best = fits[int(errors[1] < errors[0])]
-    fitted = np.asarray(best.x)
-    starts = np.flatnonzero(np.append(True, np.diff(fitted) != 0))
-    x = fitted[starts]
-    pooled = np.add.reduceat(weights * levels, starts) / np.add.reduceat(weights, starts)
-    if len(x) < 2:
-        raise ValueError("the levels of the calibration cannot be told apart by the metric")
-    order = np.argsort(x)
-    moved = float(np.abs(fitted - medians).max())
-    return x[order], pooled[order], len(x) == len(levels), moved
+    Raises
+    ------
+    InputError
+        If the file is no calibration, contradicts the options, or white and black differ between
+        the two slides by more than `ColourOptions.max_drift` and its companions allow.
+    """
+    name = str(options.calibration)
+    taken = read_calibration(path, name)
+    problems = [*_contradictions(taken, options), *_drift(taken, options, light, slide)]
+    if problems:
+        raise InputError(problems)
+    return taken
 
 
-def _scatter(metric: Floats, value: Floats) -> float:
-    """Standard deviation within levels, by the pooled MAD; NaN without replicates."""
-    off = [metric[value == v] - np.median(metric[value == v]) for v in np.unique(value)]
-    pooled = np.abs(np.concatenate([part for part in off if len(part) > 1] or [np.zeros(0)]))
-    free = len(pooled) - sum(len(part) > 1 for part in off)
-    if free < 1:
-        return np.nan
-    return float(1.4826 * np.median(pooled) * np.sqrt(len(pooled) / free))
+def fitted_of(calibration: Calibration) -> Fitted:
+    """Metric and curve of a calibration."""
+    learned = Learned(
+        reference=calibration.reference, direction=calibration.direction, cut=calibration.cut
+    )
+    noise = np.array(calibration.noise)
+    levels, knots = np.array(calibration.levels), np.array(calibration.knots)
+    return Fitted(calibration.metric, learned, Curve(levels, knots, noise, noise, knots[:0]))
 
 
-def _conformal(errors: list[float]) -> float:
-    if not errors:
-        return np.nan
-    rank = min(int(np.ceil((len(errors) + 1) * LEVEL)), len(errors))
-    return float(np.sort(errors)[rank - 1])
+def apply_calibration(calibration: Calibration, linear: Floats) -> Values:
+    """Values of colours (n, 3) relative to white, with 95 % intervals within the range."""
+    fitted = fitted_of(calibration)
+    scale = calibration.scale
+    place = fitted.place(linear, scale=1.0 if scale is None else scale / NORMAL)
+    outside = place.beyond | place.off
+    value = np.where(outside, np.nan, place.value)
+    half = place.sd * (np.nan if scale is None else scale)
+    low, high = calibration.levels[0], calibration.levels[-1]
+    return Values(place, value, np.maximum(value - half, low), np.minimum(value + half, high))
+
+
+def _contradictions(taken: Calibration, options: ColourOptions) -> list[Problem]:
+    """Options that say otherwise than a calibration."""
+    given: dict[str, tuple[object, object]] = {
+        "metric": (options.metric, taken.metric),
+        "unit": (options.unit, taken.unit),
+        "inner": (options.inner, taken.inner),
+    }
+    free = {"metric": "auto", "unit": ""}
+    return [
+        Problem(
+            "config/config.yaml",
+            f"is not that of the calibration {options.calibration}, which has {there!r}",
+            f"Write {there!r}, or leave out the calibration.",
+            column=f"colour.{name}",
+            value=here,
+        )
+        for name, (here, there) in given.items()
+        if here not in (there, free.get(name))
+    ]
+
+
+def _drift(taken: Calibration, options: ColourOptions, light: Light, slide: str) -> list[Problem]:
+    """What differs between the light of a calibration and that of a slide."""
+    name, then = str(options.calibration), taken.light
+
+    def problem(reason: str, remedy: str, value: object) -> Problem:
+        return Problem(name, reason, remedy, column="light", value=value)
+
+    again = "Scan both in the same way, or put calibration spots on this slide."
+    if then.source != light.source or then.chart != light.chart:
+        seen = [f"{one.source}{' and a chart' if one.chart else ''}" for one in (then, light)]
+        return [
+            problem(
+                f"took white from {seen[0]}, and slide {slide} from {seen[1]}",
+                f"Give both the same references. {again}",
+                light.source,
+            )
+        ]
+    ratio = np.array(light.white) / np.array(then.white)
+    tint = ratio / ratio.mean()
+    black = np.abs(np.array(light.black) - np.array(then.black))
+    problems = []
+    if then.source == "none":
+        problems.append(
+            problem(
+                f"has no white to compare slide {slide} with, so that drift would not be seen",
+                "Give both a white patch, blank spots or a light background.",
+                then.source,
+            )
+        )
+    elif abs(ratio.mean() - 1) > options.max_drift:
+        reason = f"was made when white was {1 / ratio.mean():.2f} times as bright as on {slide}"
+        problems.append(problem(reason, again, _shown(light.white)))
+    elif np.abs(tint - 1).max() > MAX_TINT:
+        reason = f"was made in light of another colour than that of {slide}: red, green and blue "
+        reason += f"of white are {', '.join(f'{v:.2f}' for v in ratio)} times what they were"
+        problems.append(problem(reason, again, _shown(light.white)))
+    if black.max() > MAX_BLACK:
+        reason = (
+            f"was made when black was {black.max():.2f} of full scale away from that of {slide}"
+        )
+        problems.append(problem(reason, again, _shown(light.black)))
+    return problems
+
+
+def _shown(colour: tuple[float, float, float]) -> list[float]:
+    return [round(value, 4) for value in colour]
+
+
+def _digits(values: Floats) -> list[float]:
+    """Numbers of ten digits: more are noise."""
+    return [float(f"{value:.10g}") for value in values]

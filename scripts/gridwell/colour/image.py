@@ -9,12 +9,14 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from gridwell.colour.measure import measure_colour
+from gridwell.config.colour_calibration import read_calibration
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import (
     Carrier,
     Channel,
     ColourOptions,
     GridOptions,
+    GridOverride,
     Role,
     SpotsOptions,
     TileOptions,
@@ -35,6 +37,8 @@ def measure_image(
     carrier: Carrier | None = None,
     carrier_name: str | None = None,
     layout: pd.DataFrame | None = None,
+    layout_name: str = "layout",
+    override: GridOverride | None = None,
 ) -> None:
     """Find the grid of an RGB scan and measure the colour of every spot.
 
@@ -43,14 +47,15 @@ def measure_image(
     path
         RGB image file, any that a study takes.
     out_dir
-        Folder for spots.csv and the four files of the grid. Pyramid and crops are temporary.
+        Folder for spots.csv, colours.parquet, calibration.json and the files of the grid. Pyramid
+        and crops are temporary.
     options
         What is measured.
-    carrier, carrier_name
+    carrier, carrier_name, override
         What is known of the grid.
-    layout
-        As `gridwell.config.layouts.read_layout` gives it; its calibration spots turn colours
-        into values.
+    layout, layout_name
+        As `gridwell.config.layouts.read_layout` gives it, and what messages call it; its
+        calibration spots turn colours into values, its blank spots are white.
 
     Raises
     ------
@@ -62,6 +67,8 @@ def measure_image(
         raise InputError(
             Problem(str(path), "is a gray image", "Give an RGB scan; colours are measured.")
         )
+    if options.calibration is not None:  # told before the grid is looked for
+        read_calibration(Path(options.calibration))
     name = "scan"
     channel = Channel(slide=name, channel=name, role=Role.COLOUR, path=str(path))
     with TemporaryDirectory(prefix="gridwell-") as folder:
@@ -79,13 +86,15 @@ def measure_image(
             options=GridOptions(),
             carrier=carrier,
             carrier_name=carrier_name,
+            override=override,
         )
         if not is_settled(grid):
             raise InputError(
                 Problem(
                     file=str(path),
                     reason=f"the grid is not certain: {grid.reason}",
-                    remedy=f"Look at {out_dir / 'grid.png'} and name the carrier with --carrier",
+                    remedy=f"Look at {out_dir / 'grid.png'} and say what you know with "
+                    "--carrier or --override",
                 )
             )
         crop_spots(
@@ -97,9 +106,13 @@ def measure_image(
         )
         measure_colour(
             work / "spots.zarr",
+            work / "slide.zarr",
             name,
             layout,
             spots_out=out_dir / "spots.csv",
+            colours_out=out_dir / "colours.parquet",
+            calibration_out=out_dir / "calibration.json",
             options=options,
             slide=path.stem,
+            layout_name=layout_name,
         )

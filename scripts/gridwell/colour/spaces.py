@@ -1,4 +1,4 @@
-"""Colour spaces: sRGB as recorded, linear light, HSV and CIE L*a*b*, and the metrics in them."""
+"""Colour spaces: sRGB as recorded, linear light, HSV and CIE L*a*b*."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-# Linear sRGB (D65) to XYZ with white at (1, 1, 1) after division by WHITE; IEC 61966-2-1.
-_TO_XYZ = np.array(
-    [
-        [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339, 0.1191920, 0.9503041],
-    ]
-)
-_WHITE = _TO_XYZ.sum(axis=1)
-LUMINANCE = _TO_XYZ[1]
+LUMINANCE = np.array([0.2126729, 0.7151522, 0.0721750])
+"""Share of red, green and blue light in luminance (IEC 61966-2-1)."""
 
-LEAST_SATURATION = 0.02  # below it, a hue is noise
+LEAST_SATURATION = 0.02
+"""Below it, a hue is noise."""
+LEAST_CHROMA = 2.0
+"""The same in CIE L*a*b*."""
 
 
 def to_linear(encoded: ArrayLike) -> Floats:
@@ -34,55 +29,26 @@ def to_srgb(linear: ArrayLike) -> Floats:
 
 
 def to_lab(linear: ArrayLike) -> Floats:
-    """CIE L*a*b* (D65) of linear sRGB; shape (..., 3) to (..., 3)."""
-    xyz = np.asarray(linear, dtype=float) @ _TO_XYZ.T / _WHITE
-    edge = 6 / 29
-    f = np.where(xyz > edge**3, np.cbrt(xyz), xyz / (3 * edge**2) + 4 / 29)
-    x, y, z = f[..., 0], f[..., 1], f[..., 2]
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+    """CIE L*a*b* (D65, 2 degrees) of linear sRGB, white at (100, 0, 0); shape (..., 3)."""
+    from skimage.color import xyz2lab
+    from skimage.color.colorconv import xyz_from_rgb
+
+    # Rows that sum to the white point that xyz2lab divides by: white has no tint at all.
+    to_xyz = xyz_from_rgb * (np.array([0.95047, 1.0, 1.08883]) / xyz_from_rgb.sum(axis=1))[:, None]
+    return np.asarray(xyz2lab(np.asarray(linear, dtype=float) @ to_xyz.T), dtype=float)
 
 
 def hue_saturation(linear: ArrayLike) -> tuple[Floats, Floats]:
-    """HSV hue (degrees, 0..360, NaN below a saturation of 0.02) and saturation (0..1)."""
-    v = to_srgb(linear)
-    r, g, b = v[..., 0], v[..., 1], v[..., 2]
-    high, low = v.max(axis=-1), v.min(axis=-1)
-    chroma = high - low
-    with np.errstate(divide="ignore", invalid="ignore"):
-        saturation = np.where(high > 0, chroma / high, 0.0)
-        sector = np.select(
-            [high == r, high == g], [(g - b) / chroma, 2 + (b - r) / chroma], 4 + (r - g) / chroma
-        )
-    hue = np.where(saturation >= LEAST_SATURATION, 60 * sector % 360, np.nan)
-    return hue, saturation
+    """HSV hue (degrees, 0..360, NaN for a gray) and saturation (0..1) of (..., 3) colours."""
+    from skimage.color import rgb2hsv
+
+    hsv = rgb2hsv(np.maximum(to_srgb(linear), 0))
+    hue, saturation = hsv[..., 0], hsv[..., 1]
+    return np.where(saturation >= LEAST_SATURATION, 360 * hue, np.nan), saturation
 
 
-def colour_metric(linear: ArrayLike, metric: str) -> Floats:
-    """Number of each colour; shape (n, 3) of linear sRGB to (n,).
-
-    ``gray`` (luminance), ``red``, ``green``, ``blue``: linear light, 1 is white. ``hue``: HSV, in
-    degrees. ``saturation``: HSV, 0..1. ``lightness``, ``a``, ``b``: CIE L*, a*, b*.
-    """
-    linear = np.asarray(linear, dtype=float)
-    if metric == "gray":
-        return linear @ LUMINANCE
-    if metric in ("red", "green", "blue"):
-        return linear[..., ("red", "green", "blue").index(metric)]
-    if metric in ("hue", "saturation"):
-        return hue_saturation(linear)[metric == "saturation"]
-    return to_lab(linear)[..., ("lightness", "a", "b").index(metric)]
-
-
-def unwrap_hue(hue: ArrayLike) -> Floats:
-    """Hues with the circle cut in their widest gap, so that neighbours stay neighbours.
-
-    >>> unwrap_hue([350.0, 10.0, 20.0]).tolist()
-    [350.0, 370.0, 380.0]
-    """
-    hue = np.asarray(hue, dtype=float)
-    known = np.unique(hue[np.isfinite(hue)])
-    if len(known) < 2:
-        return hue
-    gaps = np.diff(np.append(known, known[0] + 360))
-    first = known[(int(gaps.argmax()) + 1) % len(known)]
-    return np.where(hue < first, hue + 360, hue)
+def chroma_hue(lab: Floats) -> tuple[Floats, Floats]:
+    """CIE chroma and hue angle (degrees, 0..360, NaN for a gray) of (..., 3) L*a*b*."""
+    chroma = np.hypot(lab[..., 1], lab[..., 2])
+    hue = np.degrees(np.arctan2(lab[..., 2], lab[..., 1])) % 360
+    return chroma, np.where(chroma >= LEAST_CHROMA, hue, np.nan)

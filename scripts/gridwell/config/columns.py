@@ -41,8 +41,12 @@ _GRID_FLAGS = {
 _COLOUR_FLAGS = {
     "colourless": "a gray has no hue",
     "out_of_range": "beyond the range of the calibration",
+    "off_curve": "the colour is unlike that of any level or of what lies between them",
     "no_white": "no light background to refer to; the colour is as recorded",
-    "calibration_failed": "the calibration has fewer than two levels, or the metric turns back",
+    "white_saturated": "the background is at the scanner's limit, so neither white nor uneven "
+    "light is known",
+    "calibration_failed": "the calibration spots do not allow a calibration; calibration.json says "
+    "why",
     "calibration_not_monotone": "neighbouring levels of the calibration were pooled",
 }
 _SCREEN_FLAGS = {"combination": "several agents at once; no part of any curve"}
@@ -219,18 +223,40 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "spots.csv (colorimetry)": _SPOT
     | {
-        "red": "Red of the spot's colour relative to the background around the spots, which is "
-        "255; sRGB-encoded.",
+        "red": "Red of the spot's colour relative to white, which is 255; sRGB-encoded.",
         "green": "Green, likewise.",
         "blue": "Blue, likewise.",
-        "metric": "Number computed from the colour (colour.metric); empty where it has none, as "
-        "the hue of a gray.",
-        "value": "Metric brought to the scale of the calibration spots, empty beyond their range; "
-        "without such spots the metric itself.",
-        "value_low": "Lower end of the 95 % interval of value, from levels of the calibration "
-        "predicted by the others; empty with fewer than three levels.",
+        "metric": "Number computed from the colour, by `method`; empty where it has none, as the "
+        "hue of a gray.",
+        "value": "Metric brought to the scale of the calibration, empty beyond its range; without "
+        "a calibration the metric itself.",
+        "value_low": "Lower end of the 95 % interval of value, within the calibrated range; wide "
+        "enough for levels of the calibration predicted by the others.",
         "value_high": "Upper end of the interval of value.",
+        "unit": "Unit of value and its interval; empty: none, or none was told.",
+        "method": "Metric that was computed (colour.metric, or what auto chose).",
         "flags": _flags("spot", *SPOT_FLAGS, *_COLOUR_FLAGS),
+    },
+    "colours.parquet": _SPOT
+    | {
+        "pixels": "Pixels inside the spot that were looked at.",
+        "kept": "Share of them that its colour comes from; the rest is dust, glare or meniscus.",
+        "spread": "Robust standard deviation of the kept pixels, in sRGB values 0..255.",
+        "saturated": "Share of pixels at full scale in some channel.",
+        "linear_red": "Red of the spot in linear light, corrected for uneven light; 1 is white.",
+        "linear_green": "Green, likewise.",
+        "linear_blue": "Blue, likewise.",
+        "background_red": "Red of the ring around the spot, in the same units.",
+        "background_green": "Green, likewise.",
+        "background_blue": "Blue, likewise.",
+        "white_red": "Red of white at the spot, in linear light as recorded; 1 is full scale.",
+        "white_green": "Green, likewise.",
+        "white_blue": "Blue, likewise.",
+        "delta_background": "CIEDE2000 of the spot from the ring around it.",
+        "<metric>": "Each metric of colour.metric, as one column; pca, lda and pls only with a "
+        "calibration that knows them.",
+        "value_<metric>": "Value that the calibration gives by each metric, empty beyond its "
+        "range. The one in spots.csv is that of `method`.",
     },
     "screen/spots.csv": {
         "slide": _SPOT["slide"],
@@ -623,7 +649,7 @@ QUALITY: dict[str, str] = {
 
 _NOT_MEASURED = {"slide", "spot", "row", "col", "x", "y", "flags", "viability_low",
                  "viability_high", "viability_stained_low", "viability_stained_high",
-                 "value_low", "value_high"}  # fmt: skip
+                 "value_low", "value_high", "unit", "method"}  # fmt: skip
 
 
 def column_names(table: str) -> list[str]:

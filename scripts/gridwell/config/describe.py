@@ -53,6 +53,8 @@ _EXAMPLES = {
 """,
 }
 _PER = {SegmentMethod: "a section for each channel", LearnModel: "a section for each network"}
+# Lists that are longer than a point.
+_LISTS = {3: "[red, green, blue]", 4: "[x, y, width, height]"}
 _EXAMPLE_LAYOUT = """\
 spot,agent,concentration,unit,role,replicate
 A1,,,,neg_ctrl,
@@ -356,6 +358,8 @@ def _kind(field: FieldInfo, model: type[BaseModel]) -> str:
 def _in_words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    if len(schema.get("prefixItems", [])) in _LISTS:
+        return _LISTS[len(schema["prefixItems"])]
     if schema.get("type") == "array" and "prefixItems" not in schema:
         return f"[{_plural(_in_words(schema['items'], definitions))}]"
     if "anyOf" in schema:

@@ -471,11 +471,11 @@ class ColourChart(Options):
         default="ColorChecker24 - After November 2014",
         description="Which chart it is, as colour-science names it.",
     )
-    corners: tuple[
-        tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]
-    ] = Field(
+    corners: tuple[tuple[float, float], ...] = Field(
+        min_length=4,
+        max_length=4,
         description="Centres of its four outermost patches in pixels of the scan, as [x, y]: dark "
-        "skin, bluish green, black, white, in this order.",
+        "skin, bluish green, white, black, in this order.",
     )
 
 
@@ -488,10 +488,10 @@ class ColourOptions(Options):
         "that predicts levels best that it was not calibrated with, without them delta_e. In "
         "linear light, 1 is white: gray, red, green, blue. Absorbance, -log10 of these: "
         "absorbance_red, _green, _blue, and differences of two, log10 of a ratio: red_green, "
-        "green_blue, blue_red. HSV: hue (degrees), saturation. CIE L*a*b*: lightness, a, b, chroma, "
-        "lab_hue (degrees), delta_e (CIEDE2000 from `reference`). Learned from calibration spots, "
-        "in L*a*b*: pca, lda, pls (one direction each), lab_curve (the place on the curve that the "
-        "levels draw).",
+        "green_blue, blue_red. HSV: hue (degrees), saturation. CIE L*a*b*: lightness, a, b, "
+        "chroma, lab_hue (degrees), delta_e (CIEDE2000 from `reference`). Learned from calibration "
+        "spots, in L*a*b*: pca, lda, pls (one direction each), lab_curve (the place on the curve "
+        "that the levels draw).",
     )
     inner: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.7,
@@ -501,7 +501,7 @@ class ColourOptions(Options):
     unit: str = Field(
         default="",
         max_length=40,
-        description="Unit of the calibrated values, such as pH; with `calibration`, empty: its own.",
+        description="Unit of calibrated values, such as pH; with `calibration`, empty: its own.",
     )
     calibration: str | None = Field(
         default=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from gridwell.config.hashes import content_hash
 from gridwell.config.models import Assay, SpotRole
 from gridwell.config.study import Study
 
@@ -76,7 +77,7 @@ def slide_settings(study: Study, slide: str, stage: Stage) -> dict[str, Any]:
     elif assay is Assay.OBJECTS:
         settings |= {"min_cells": config["fuse"]["min_cells"]}
     else:
-        settings |= {"colour": config["colour"], "layout": _layout(study, slide)}
+        settings |= {"colour": _colour(study), "layout": _layout(study, slide)}
     if stage == "report":
         row = study.slides[slide].model_dump(mode="json")
         settings |= {"slide": row, "layout": _layout(study, slide), "config": _shown(config)}
@@ -92,6 +93,14 @@ def screen_settings(study: Study, *, report: bool = False) -> dict[str, Any]:
         "layouts": {name: _layout(study, name) for name in study.slides},
         **({"config": _shown(config)} if report else {"screen": config["screen"]}),
     }
+
+
+def _colour(study: Study) -> dict[str, Any]:
+    """Options of colorimetry; of a calibration what it says, not where it lies."""
+    options = dict(study.options["colour"])
+    if study.config.colour.calibration is not None:
+        options["calibration"] = content_hash(study.root / study.config.colour.calibration)
+    return options
 
 
 def _layout(study: Study, slide: str) -> str | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from gridwell.config.carriers import carrier_names, load_carrier, unknown_carrier_remedy
 from gridwell.config.checks import check_draft
+from gridwell.config.colour import check_colour
 from gridwell.config.draft import (
     CHANNELS,
     COMMAND_LINE,
@@ -149,6 +150,8 @@ def load_study(
     _read_layouts(draft, root)
     _read_overrides(draft, root)
     check_draft(draft)
+    if draft.config is not None:
+        check_colour(draft, draft.config, root)
     chosen = _chosen(draft, wanted)
     _check_references(draft, root, chosen)
     study = _finished(draft, root, draft.config or Config(), chosen)

@@ -137,10 +137,41 @@ class PhantomOptions(Options):
         default=(0.85, 0.3, 0.05),
         description="Absorbance of the base form in red, green and blue (colorimetry).",
     )
+    middle: tuple[float, float, float] | None = Field(
+        default=None,
+        description="Absorbance of a form between the two, for an indicator of three colours; its "
+        "steps are at pka and pka2 (colorimetry). Empty: there is none.",
+    )
+    pka2: float = Field(
+        default=8.3, description="pKa of the step from the middle to the base form (colorimetry)."
+    )
+    dye_spread: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Scatter of the dye in a spot, as a fraction of its absorbance (colorimetry).",
+    )
     value_range: Pair = Field(
         default=(6.0, 8.2), description="Lowest and highest pH of samples (colorimetry)."
     )
 
+    exposure: float = Field(
+        default=1.0,
+        gt=0,
+        le=4,
+        description="Light of the scanner; what is brighter than full scale is cut (colorimetry).",
+    )
+    tint: tuple[float, float, float] = Field(
+        default=(1.0, 1.0, 1.0), description="Colour of the scanner's lamp (colorimetry)."
+    )
+    gradient: Share = Field(
+        default=0.0, description="Loss of light from the left to the right edge (colorimetry)."
+    )
+    patches: bool = Field(
+        default=False,
+        description="A white and a black square in the top left corner, outside the grid "
+        "(colorimetry); truth/phantom.json says where.",
+    )
     photons: float = Field(
         default=800.0, gt=0, description="Photons in a pixel of a typical object; fewer, noisier."
     )
@@ -182,6 +213,14 @@ class PhantomOptions(Options):
     def channels(self) -> dict[str, str]:
         """Channels of the slide in the order of its files -> role."""
         return CHANNELS[self.assay]
+
+    @property
+    def patch_places(self) -> dict[str, tuple[int, int, int, int]]:
+        """Places of the white and the black patch as x, y, width, height; none without them."""
+        side = int(self.margin * 0.6)
+        if not self.patches or self.assay != Assay.COLORIMETRY:
+            return {}
+        return {"white": (2, 2, side, side), "black": (4 + side, 2, side, side)}
 
     def shift(self, channel: str) -> Pair:
         """Stage shift of `channel` in pixels, (dx, dy)."""

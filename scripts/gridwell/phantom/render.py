@@ -32,6 +32,10 @@ from gridwell.phantom.scene import (
 NOISE_ROWS = 64
 """Rows that share a stream of noise."""
 
+PAPER = 0.88
+"""Reflectance of the paper under a colour scan."""
+_PATCHES = {"white": 0.95, "black": 0.03}  # reflectance
+
 _STEPS = 16  # entries of a profile's table per pixel
 _KEPT_SPOTS = 128  # spots whose cells stay in memory, unless a band needs more
 _F = np.float32
@@ -289,13 +293,14 @@ class Renderer:
 
     def _scan(self, channel: str, y0: int, y1: int) -> np.ndarray:
         options = self.options
-        paper = np.full((y1 - y0, self.geometry.width), 0.88, _F)
+        paper = np.full((y1 - y0, self.geometry.width), PAPER, _F)
         paper += _F(0.3 * options.texture) * self._texture(channel, y0, y1, 40)
         paper += _F(0.2 * options.texture) * self._texture(channel, y0, y1, 3)
         light = np.repeat(paper[:, :, None], 3, axis=2)
         for spot in self._touching(y0, y1):
             if self.geometry.present[spot]:
-                table = _droplet_table(options, self.treatments[spot].value or 0.0)
+                absorbed = dye(options, self.treatments[spot], spot)
+                table = _droplet_table(options, absorbed)
                 for window, at in self._outline(spot, options.shift(channel), y0, light.shape):
                     light[window] *= table[at]
                 self._highlight(light, spot, y0)
@@ -304,7 +309,10 @@ class Renderer:
                 shapes = _debris_shapes(debris, -0.2 * debris.brightness, options.shift(channel))
                 for plane in range(3):
                     self._draw(light[:, :, plane], y0, shapes, self._edge(None))
-        return np.maximum(light, 0)
+        for name, (x, y, width, height) in options.patch_places.items():
+            top, bottom = max(y - y0, 0), max(y + height - y0, 0)
+            light[top:bottom, x : x + width] = _PATCHES[name]
+        return np.maximum(light, 0) * np.asarray(options.tint, _F) * _F(options.exposure)
 
     def _highlight(self, light: np.ndarray, spot: int, y0: int) -> None:
         """The lamp of the scanner mirrored in the droplet."""
@@ -478,7 +486,10 @@ class Renderer:
         x = (2 * np.arange(width) - width) / width - (0.18, -0.12, 0.25, -0.2)[number]
         y = (2 * np.arange(y0, y1) - height) / height - (-0.15, 0.1, 0.2, -0.22)[number]
         loss = self.options.illumination / 2.4
-        return (1 - loss * (x * x)[None, :] - loss * (y * y)[:, None]).astype(_F)
+        bowl = 1 - loss * (x * x)[None, :] - loss * (y * y)[:, None]
+        if self.options.gradient:
+            bowl = bowl * (1 - self.options.gradient * np.arange(width) / width)[None, :]
+        return bowl.astype(_F)
 
 
 def camera(options: PhantomOptions, channel: str) -> tuple[float, float]:
@@ -554,19 +565,31 @@ def _haze_table(options: PhantomOptions) -> np.ndarray:
 
 def indicator(options: PhantomOptions, value: float) -> np.ndarray:
     """Absorbance (red, green, blue) of the indicator at a pH, by Henderson and Hasselbalch."""
-    share = 1 / (1 + 10 ** (options.pka - value))
     acid, base = np.array(options.acid), np.array(options.base)
-    absorbance: np.ndarray = acid + (base - acid) * share
-    return absorbance
+    first = 10 ** (value - options.pka)
+    if options.middle is None:
+        return np.asarray(acid + (base - acid) * first / (1 + first))
+    second = first * 10 ** (value - options.pka2)
+    mixed = acid + first * np.array(options.middle) + second * base
+    return np.asarray(mixed / (1 + first + second))
 
 
-def _droplet_table(options: PhantomOptions, value: float) -> np.ndarray:
+def dye(options: PhantomOptions, treatment: Treatment, spot: int) -> np.ndarray:
+    """Absorbance (red, green, blue) of what is in a spot; blanks have none."""
+    if treatment.role == "blank" or treatment.value is None:
+        return np.zeros(3)
+    scatter = stream(options.seed, Stream.VALUE, spot, channel=3).standard_normal()
+    absorbance: np.ndarray = indicator(options, treatment.value)
+    return absorbance * max(1 + options.dye_spread * scatter, 0.0)
+
+
+def _droplet_table(options: PhantomOptions, dyed: np.ndarray) -> np.ndarray:
     """Transmission (red, green, blue) of a coloured droplet on paper."""
     d = _distances(options)
     rim = _rim(options)
     depth = _step((1 - d) / (2 * rim)) * (0.9 + 0.1 * _step(-d / (0.5 * min(options.spot_size))))
     ring = 0.12 * _bump(d, -0.5 * rim, 1.5 * rim)
-    absorbed = depth[:, None] * indicator(options, value) + ring[:, None]
+    absorbed = depth[:, None] * dyed + ring[:, None]
     shadow = 0.03 * _bump(d, 1.5 * rim, 2.5 * rim)
     return np.round(10.0**-absorbed - shadow[:, None], 6).astype(_F)
 

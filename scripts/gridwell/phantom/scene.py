@@ -287,7 +287,7 @@ def _treatment(
     if _has_curve(options, row):
         response = curves[row["agent"]].response(float(row["concentration"]))
     value = None if row["value"] is None else float(row["value"])
-    if value is None and options.assay == Assay.COLORIMETRY:
+    if value is None and options.assay == Assay.COLORIMETRY and row["role"] != "blank":
         value = _unknown_value(options, str(row["sample"] or ""), spot)
     return Treatment(
         role=str(row["role"] or "sample"),

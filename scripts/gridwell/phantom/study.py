@@ -191,6 +191,9 @@ def _demo(seed: int) -> list[_Slide]:
         pixel_size_um=42.3,
         bits=8,
         debris=0.05,
+        dye_spread=0.01,
+        exposure=0.9,
+        gradient=0.15,
         files="striped",
     )
     return [
@@ -265,7 +268,7 @@ def _doses(
 
 
 def _colours(seed: int, rows: int, cols: int) -> pd.DataFrame:
-    """Layout of a colour scan: three columns of known pH, blanks aside, the rest samples."""
+    """Layout of a colour scan: three columns of known pH, the rest samples."""
     known = np.round(np.linspace(6.0, 8.2, rows), 2)
     records: list[dict[str, object]] = []
     for row in range(rows):

@@ -15,10 +15,11 @@ from gridwell.config.models import Assay
 from gridwell.config.spots import row_letters
 from gridwell.phantom.files import file_names
 from gridwell.phantom.render import (
+    PAPER,
     Renderer,
     camera,
     channel_objects,
-    indicator,
+    dye,
     rho,
     squares,
     srgb,
@@ -77,6 +78,7 @@ def _summary(renderer: Renderer) -> dict[str, object]:
             }
             for channel, role in options.channels.items()
         ],
+        "patches": {name: list(place) for name, place in options.patch_places.items()},
         "merged": [[geometry.names[a], geometry.names[b]] for a, b in geometry.bridges],
         "options": json.loads(options.model_dump_json()),
     }
@@ -179,10 +181,9 @@ def _share(part: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 def _colour(renderer: Renderer, spot: int) -> np.ndarray:
     """sRGB colour in the middle of a droplet on white paper, before illumination."""
-    value = renderer.treatments[spot].value
-    if value is None or not renderer.geometry.present[spot]:
+    if renderer.treatments[spot].value is None or not renderer.geometry.present[spot]:
         return np.full(3, np.nan)
-    return srgb(0.88 * 10.0 ** -indicator(renderer.options, value))
+    return srgb(PAPER * 10.0 ** -dye(renderer.options, renderer.treatments[spot], spot))
 
 
 def _curves_table(renderer: Renderer) -> pd.DataFrame:

@@ -110,6 +110,7 @@ class Tolerance:
 
 _ALL = ("*",)
 _OBJECTS = ("*.parquet",)
+_COLOURS = ("*/colours.parquet",)
 _SPOTS = ("*/spots.csv",)
 _GRID = ("*/grid.json", "*/labels/*.zarr")
 _SCREEN = ("*/screen/*.csv",)
@@ -124,6 +125,13 @@ def _of_body(*names: str) -> tuple[str, ...]:
 
 
 TOLERANCES = (
+    Tolerance(_COLOURS, ("x", "y"), 0.1, 0, "a thousandth of a spot", "px"),
+    Tolerance(
+        _COLOURS, _ALL, 0.02, 0.02, "a grid that is moved by a tenth of a pixel shows other pixels"
+    ),
+    Tolerance(
+        ("*/calibration.json",), _ALL, 0.02, 0.05, "what follows from colours of calibration spots"
+    ),
     Tolerance(
         _OBJECTS, ("label", "cell", "*_label", "*_shared"), math.inf, 0,
         "objects are numbered from the top of a spot, so that one more renumbers the rest; which "

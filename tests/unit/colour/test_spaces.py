@@ -6,16 +6,7 @@ import colorsys
 
 import numpy as np
 import pytest
-from gridwell.colour.spaces import (
-    colour_metric,
-    hue_saturation,
-    to_lab,
-    to_linear,
-    to_srgb,
-    unwrap_hue,
-)
-from hypothesis import given
-from hypothesis import strategies as st
+from gridwell.colour.spaces import chroma_hue, hue_saturation, to_lab, to_linear, to_srgb
 from skimage.color import rgb2lab
 
 RGB = np.random.default_rng(0).random((200, 3))
@@ -27,8 +18,9 @@ def test_srgb_round_trip_and_known_values() -> None:
     np.testing.assert_allclose(to_srgb(to_linear(RGB)), RGB, atol=1e-12)
 
 
-def test_lab_agrees_with_skimage() -> None:
+def test_lab_agrees_with_skimage_and_white_has_no_tint() -> None:
     np.testing.assert_allclose(to_lab(to_linear(RGB)), rgb2lab(RGB), atol=0.02)
+    np.testing.assert_allclose(to_lab(np.ones(3)), [100, 0, 0], atol=1e-9)
 
 
 def test_hue_and_saturation_agree_with_colorsys() -> None:
@@ -39,18 +31,11 @@ def test_hue_and_saturation_agree_with_colorsys() -> None:
 
 
 def test_a_gray_has_no_hue() -> None:
-    assert np.isnan(colour_metric(np.full((1, 3), 0.5), "hue"))[0]
+    gray = np.full((1, 3), 0.5)
+    assert np.isnan(hue_saturation(gray)[0])[0]
+    assert np.isnan(chroma_hue(to_lab(gray))[1])[0]
 
 
-def test_metrics_of_pure_red() -> None:
-    red = np.array([[1.0, 0.0, 0.0]])
-    found = {m: float(colour_metric(red, m)[0]) for m in ("gray", "red", "blue", "lightness", "a")}
-    expected = {"gray": 0.2126729, "red": 1.0, "blue": 0.0, "lightness": 53.24, "a": 80.09}
-    assert found == pytest.approx(expected, abs=0.01)
-
-
-@given(st.lists(st.floats(0, 359.9), min_size=2, max_size=20))
-def test_unwrapping_keeps_hues_and_makes_the_range_least(hues: list[float]) -> None:
-    unwrapped = unwrap_hue(hues)
-    np.testing.assert_allclose(unwrapped % 360, hues, atol=1e-9)
-    assert np.ptp(unwrapped) <= np.ptp(hues) + 1e-9
+def test_the_hue_angle_of_lab() -> None:
+    _, hue = chroma_hue(np.array([[50.0, 10, 0], [50, 0, 10], [50, -10, 0], [50, 0, -10]]))
+    assert hue.tolist() == [0, 90, 180, 270]
