@@ -65,6 +65,8 @@ def submit(repository, tmp_path_factory) -> Callable[..., subprocess.Popen[str]]
             # Jobs of a test take seconds: look for their end more often than the profile does.
             *("--slurm-init-seconds-before-status-checks", "3"),
             *("--seconds-between-status-checks", "3"),
+            # Snakemake ends only when its last span of this limit is over.
+            *("--max-jobs-per-timespan", "5/5s"),
             *arguments,
         ]
         with words_of(study).open("w") as words:
