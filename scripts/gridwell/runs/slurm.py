@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections import Counter
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from getpass import getuser
@@ -67,32 +67,39 @@ def states_of(ids: Sequence[str]) -> dict[str, SlurmState]:
 Answer = tuple[dict[str, str] | None, float | None]
 Query = Callable[[str, Any], Awaitable[Answer]]
 
-# So many answers in a row say that a preempted job does not come back by itself.
-_GIVEN_UP = 4
+# States of a job that Slurm may put back into its queue, which takes it two minutes and more.
+_MAY_COME_BACK = {"NODE_FAIL", "PREEMPTED"}
 
 
-def plain_states(query: Query) -> Query:
-    """Wrap the question of Snakemake's Slurm executor, which waits for some jobs for ever.
+def plain_states(query: Query, patience: float = 300.0) -> Query:
+    """Wrap the question of Snakemake's Slurm executor, which misreads some answers.
 
-    Version 2.8 takes ``CANCELLED by 1000``, as sacct has it, for no end, and a job that was
-    preempted for one that Slurm begins again, which it does only where preemption requeues.
+    Version 2.8 takes ``CANCELLED by 1000``, as sacct has it, for no end. It waits for ever for a
+    job that was preempted and not requeued; and when a node fails it excludes, from all later
+    submissions, what sacct calls the node of a job that is back in the queue: ``None assigned``.
 
     Parameters
     ----------
     query
         The executor's function: a command and a logger to states by job, and seconds.
+    patience
+        Seconds for a job that was preempted or lost its node to come back by itself.
 
     Returns
     -------
     query
-        The same with states of one word, and ``CANCELLED`` for what stays preempted.
+        The same with states of one word: ``PENDING`` for what may come back, ``CANCELLED``, to be
+        submitted again, for what does not.
     """
-    preempted = Counter[str]()
+    since: dict[str, float] = {}
 
     def plain(job: str, state: str) -> str:
         word = state.split(" ", maxsplit=1)[0]
-        preempted[job] = preempted[job] + 1 if word == "PREEMPTED" else 0
-        return "CANCELLED" if preempted[job] >= _GIVEN_UP else word
+        if word not in _MAY_COME_BACK:
+            since.pop(job, None)
+            return word
+        now = time.monotonic()
+        return "PENDING" if now - since.setdefault(job, now) < patience else "CANCELLED"
 
     async def ask(command: str, logger: Any) -> Answer:
         states, seconds = await query(command, logger)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from gridwell.runs.slurm import plain_states
 
 
-def answers(*states: str | None) -> list[str | None]:
+def answers(*states: str | None, patience: float = 300) -> list[str | None]:
     """Ask once for each state that Slurm is to tell of one job; None: Slurm does not answer."""
     left = list(states)
 
@@ -15,7 +16,7 @@ def answers(*states: str | None) -> list[str | None]:
         state = left.pop(0)
         return (None, None) if state is None else ({"7": state}, 0.1)
 
-    ask = plain_states(query)
+    ask = plain_states(query, patience)
     found = [asyncio.run(ask("sacct", None))[0] for _ in states]
     return [None if states is None else states["7"] for states in found]
 
@@ -24,13 +25,14 @@ def test_cancelled_by_somebody_is_cancelled() -> None:
     assert answers("RUNNING", "CANCELLED by 1000") == ["RUNNING", "CANCELLED"]
 
 
-def test_a_preempted_job_may_come_back() -> None:
-    told = ["PREEMPTED", "PREEMPTED", "PENDING", "PREEMPTED", "PREEMPTED", "PREEMPTED", "RUNNING"]
-    assert answers(*told) == told
+@pytest.mark.parametrize("state", ["PREEMPTED", "NODE_FAIL"])
+def test_a_job_may_come_back(state: str) -> None:
+    assert answers(state, state, "RUNNING") == ["PENDING", "PENDING", "RUNNING"]
 
 
-def test_a_job_that_stays_preempted_is_given_up() -> None:
-    assert answers(*["PREEMPTED"] * 4) == ["PREEMPTED"] * 3 + ["CANCELLED"]
+@pytest.mark.parametrize("state", ["PREEMPTED", "NODE_FAIL"])
+def test_a_job_that_does_not_is_submitted_again(state: str) -> None:
+    assert answers(state, state, patience=0) == ["CANCELLED", "CANCELLED"]
 
 
 def test_no_answer_is_none() -> None:
