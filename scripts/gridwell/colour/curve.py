@@ -111,13 +111,13 @@ def fit_curve(feature: Floats, value: Floats, missed: Floats | None = None) -> C
     # What is told from outside is for a curve that is only asked between its levels.
     nearer = _nearer(levels, knots) if missed is None else 1.0
     missed = _missed(levels, knots, 1) if missed is None else missed
-    bends = all_bends = _bends(missed, knots)
+    between = bends = _bends(missed, knots)
     if within is None:  # no replicates: of what neighbours usually miss, two thirds are noise
         one = spot = _usual(missed) / MISSED_BY_CHANCE + least
     else:
         one, spot = within + least, within * (1 + 1 / counts.mean()) + least
         bends = _without(bends, within * MISSED_BY_CHANCE / counts.mean())
-    curve = Curve(levels, knots, spot + bends * nearer, one + all_bends, missed, pooled)
+    curve = Curve(levels, knots, spot + bends * nearer, one + between, missed, pooled)
     if span == 0 or _span(knots, spot) < LEAST_SPAN:
         raise ValueError("does not tell the levels apart")
     return curve
@@ -255,10 +255,10 @@ def _nearer(levels: Floats, knots: Floats) -> float:
     of that where two neighbours are left out. Where it grows faster than so, it falls faster too.
     A level that is off itself is off in any gap.
     """
-    one, two = (float(np.mean(np.append(_missed(levels, knots, n) ** 2, 0))) for n in (1, 2))
-    growth = max(two / one, 1.0) if one > 0 else 1.0
+    one, two = (_missed(levels, knots, count) ** 2 for count in (1, 2))
+    growth = max(two.mean() / one.mean(), 1.0) if len(two) and one.any() else 1.0
     bend = min((growth - 1) / (DOUBLED - 1), 1.0)
-    return bend * OF_A_BEND * min(DOUBLED / growth, 1.0) ** 2 + (1 - bend) * OF_A_LEVEL
+    return float(bend * OF_A_BEND * min(DOUBLED / growth, 1) ** 2 + (1 - bend) * OF_A_LEVEL)
 
 
 def _in_order(

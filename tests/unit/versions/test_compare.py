@@ -773,7 +773,7 @@ def test_numbers_equal_themselves_and_distance_counts(a, b, rule):
 )
 def test_every_measured_column_has_more_than_rounding(table, path):
     exact = {"col", "n_spots", "n_doses", "n_slides", "time_h"}
-    texts = {"slide", "spot", "row", "flags", "found", "state", "ambiguous"}
+    texts = {"slide", "spot", "row", "flags", "found", "state", "ambiguous", "unit", "method"}
     for column in COLUMNS[table].keys() - exact - texts:
         assert tolerance_of(path, column).relative != 1e-6, column
 
