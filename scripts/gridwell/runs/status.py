@@ -79,11 +79,6 @@ class JobStatus:
     progress: Progress | None = None
     slurm: SlurmState | None = None
 
-    @property
-    def lost(self) -> bool:
-        """Whether Slurm threw the job out for another and does not bring it back."""
-        return self.slurm is not None and self.slurm.state == "PREEMPTED"
-
 
 @dataclass(frozen=True)
 class Status:

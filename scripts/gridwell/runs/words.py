@@ -27,7 +27,7 @@ def status_in_words(status: Status, *, every_slide: bool = False) -> str:
         _slides(status, every_slide),
         _running(status),
         failures_in_words(status.run, status.study),
-        _lost(status),
+        _orphans(status),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -111,27 +111,20 @@ def _slurm_says(one: JobStatus) -> str:
     if one.slurm is None:
         return ""
     reason = f" ({one.slurm.reason})" if one.slurm.reason else ""
-    unnoticed = one.slurm.ended and not one.lost and one.state != "cut off"
+    unnoticed = one.slurm.ended and one.state != "cut off"
     late = ", which Snakemake has not noticed yet" if unnoticed else ""
     return f" {one.slurm.state}{reason}{late}"
 
 
-def _lost(status: Status) -> str:
-    """Say what a person has to do about jobs of Slurm that nobody looks after."""
-    lines = []
-    lost = [one.job.slurm_id for one in status.jobs if one.lost and status.state == "running"]
-    if lost:
-        lines.append(
-            f"Slurm preempted {_listed('job', lost)} without requeueing. The run waits in vain: "
-            "stop it (Ctrl-C) and give the same command again."
-        )
+def _orphans(status: Status) -> str:
+    """Say what becomes of jobs of Slurm that nobody looks after."""
     orphans = [one.job.slurm_id for one in status.having("cut off") if _lives(one)]
-    if orphans:
-        lines.append(
-            f"Slurm still has {_listed('job', orphans)} of this run, which is over. "
-            "The same command cancels what is left there and goes on."
-        )
-    return "\n".join(lines)
+    if not orphans:
+        return ""
+    return (
+        f"Slurm still has {_listed('job', orphans)} of this run, which is over. "
+        "The same command cancels what is left there and goes on."
+    )
 
 
 def _lives(one: JobStatus) -> bool:

@@ -157,7 +157,7 @@ def test_jobs_of_slurm_are_told_with_its_words(study, start):
     assert asked == [["71", "72"]]
     assert status.stages()["make"] == {"queued": 1, "running": 1}
     assert "Slurm job 71 PENDING (Resources)" in said
-    assert "preempted job 72 without requeueing" in said
+    assert "Slurm job 72 PREEMPTED, which Snakemake has not noticed yet" in said
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     alive = {"71": SlurmState("RUNNING"), "72": SlurmState("PREEMPTED")}
