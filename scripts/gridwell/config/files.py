@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridwell.config.errors import InputError, Problem
 from gridwell.config.provenance import KEY, Provenance, side_file
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary is deleted and `path` is left as it was. The temporary's name carries the
     process id, so that a job left over from a killed run cannot meet its successor; what a
     killed process left is removed by the next one.
+
+    Raises
+    ------
+    InputError
+        If there is no room for it.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,8 +49,12 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         if part.is_dir() and target.exists():
             _remove(target)
         part.replace(target)
-    except BaseException:
+    except BaseException as error:
         _remove(part)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = f"there is no room for it: {os.strerror(error.errno)}"
+            remedy = "Make room on its disk, then give the same command again"
+            raise InputError(Problem(str(target), reason, remedy)) from error
         raise
 
 
