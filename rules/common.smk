@@ -132,14 +132,20 @@ def begin():
     """Before the first job: no job of a dead run goes on, there is room to work in, and the
     history has what this run starts from.
     """
-    if orphans := cancel_orphans(study.root):
-        logger.warning(
-            f"Jobs of an earlier run were still in the queue and are cancelled: {' '.join(orphans)}"
-        )
-    # A link to scratch outlives what it points to: sites clear such disks.
-    Path("work").resolve().mkdir(parents=True, exist_ok=True)
-    if study.config.versioning != "datalad":
-        return
+    try:
+        if orphans := cancel_orphans(study.root):
+            logger.warning(
+                f"Jobs of an earlier run were still in the queue and are cancelled: {' '.join(orphans)}"
+            )
+        # A link to scratch outlives what it points to: sites clear such disks.
+        Path("work").resolve().mkdir(parents=True, exist_ok=True)
+        if study.config.versioning == "datalad":
+            begin_history()
+    except (InputError, OSError, RuntimeError) as error:
+        raise WorkflowError(f"The run cannot begin: {error}") from None
+
+
+def begin_history():
     for path in changed_code(REPOSITORY):
         logger.warning(
             f"No record will be made of this run: {path} of gridwell was changed and not "

@@ -5,7 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from gridwell.config.errors import InputError, Problem
 from gridwell.runs.slurm import cancel, queued_from
+
+SLURM_LOGS = Path(".snakemake/slurm_logs")
+"""Where Snakemake's executor keeps Slurm's logs: a study without was never run there."""
 
 
 def cancel_orphans(study: Path, patience: float = 120.0) -> list[str]:
@@ -29,19 +33,31 @@ def cancel_orphans(study: Path, patience: float = 120.0) -> list[str]:
 
     Raises
     ------
-    RuntimeError
-        If they do not end.
+    InputError
+        If they do not end, or Slurm does not say whether there are any.
     """
     orphans = queued_from(study)
+    if orphans is None and (study / SLURM_LOGS).is_dir():
+        raise InputError(
+            Problem(
+                "squeue",
+                "Slurm does not answer, and jobs of an earlier run of this study may still compute",
+                f"Try again when squeue works; if none does, remove {SLURM_LOGS}",
+            )
+        )
     if not orphans:
         return []
     cancel(orphans)
     end = time.monotonic() + patience
-    while left := queued_from(study):
+    while (left := queued_from(study)) != []:
         if time.monotonic() > end:
-            raise RuntimeError(
-                f"Jobs of an earlier run of this study do not end: {' '.join(left)}. "
-                "Cancel them (scancel), or ask the administrators of the cluster"
+            raise InputError(
+                Problem(
+                    "squeue",
+                    "jobs of an earlier run of this study do not end",
+                    "Cancel them (scancel), or ask the administrators of the cluster",
+                    value=" ".join(left or orphans),
+                )
             )
         time.sleep(1)
     return orphans

@@ -52,14 +52,14 @@ def states_of(ids: Sequence[str]) -> dict[str, SlurmState]:
     if not ids:
         return {}
     found = {}
-    for line in _ask("squeue", "--noheader", "--jobs", ",".join(ids), "--format=%i|%T|%r"):
+    for line in _ask("squeue", "--noheader", "--jobs", ",".join(ids), "--format=%i|%T|%r") or []:
         number, state, reason = [*line.split("|", 2), "", ""][:3]
         found[number] = SlurmState(state, reason if state == "PENDING" else "")
     gone = [number for number in ids if number not in found]
     if gone:
         columns = "--format=JobIDRaw,State"
         lines = _ask("sacct", "-n", "-X", "-P", "--jobs", ",".join(gone), columns)
-        for number, _, state in (line.partition("|") for line in lines):
+        for number, _, state in (line.partition("|") for line in lines or []):
             found[number] = SlurmState(state.split(" ", maxsplit=1)[0])
     return found
 
@@ -110,12 +110,15 @@ def plain_states(query: Query, patience: float = 300.0) -> Query:
     return ask
 
 
-def queued_from(folder: Path) -> list[str]:
+def queued_from(folder: Path) -> list[str] | None:
     """Numbers of the jobs in the queue that Snakemake submitted from a folder.
 
-    Its executor gives jobs the folder as working directory and the rule as comment.
+    Its executor gives jobs the folder as working directory and the rule as comment. None where
+    Slurm is on this machine and does not answer: no answer must not pass for no job.
     """
     asked = _ask("squeue", "--noheader", f"--user={getuser()}", "--format=%A|%k|%Z")
+    if asked is None:
+        return None
     jobs = [[*line.split("|", 2), "", ""][:3] for line in asked]
     here = folder.resolve()
     return [
@@ -130,8 +133,10 @@ def cancel(ids: Sequence[str]) -> None:
     _ask("scancel", *ids)
 
 
-def _ask(command: str, *arguments: str) -> list[str]:
-    """Lines that a command of Slurm prints; none where it is missing, slow or refuses."""
+def _ask(command: str, *arguments: str) -> list[str] | None:
+    """Lines that a command of Slurm prints; none where it is missing, None where it is slow or
+    refuses.
+    """
     program = shutil.which(command)
     if program is None:
         return []
@@ -140,5 +145,5 @@ def _ask(command: str, *arguments: str) -> list[str]:
             [program, *arguments], capture_output=True, text=True, timeout=_PATIENCE, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
+        return None
+    return done.stdout.split("\n")[:-1] if done.returncode == 0 else None
