@@ -21,7 +21,12 @@ from gridwell.colour.choose import (
 )
 from gridwell.colour.curve import Curve, Place
 from gridwell.colour.metrics import Learned
-from gridwell.config.colour_calibration import Calibration, Light, read_calibration
+from gridwell.config.colour_calibration import (
+    LEAST_LEVELS,
+    Calibration,
+    Light,
+    read_calibration,
+)
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import ColourOptions
 from gridwell.config.provenance import Provenance
@@ -71,13 +76,19 @@ def make_calibration(
     Raises
     ------
     ValueError
-        If no metric, or not the one asked for, can be calibrated; the message is a sentence.
+        If there are too few levels, or no metric, or not the one asked for, can be calibrated;
+        the message is a sentence.
     """
+    if len(np.unique(value)) < LEAST_LEVELS:
+        raise ValueError(
+            f"fewer than {LEAST_LEVELS} levels of the calibration have a spot that was found and "
+            "measured"
+        )
     trials = choose_metric(linear, value, reference)
     if options.metric == "auto" and not trials:
         raise ValueError("no metric of the colours follows the levels of the calibration")
-    metric = named(trials[0]) if options.metric == "auto" else options.metric
     chosen = options.metric == "auto"
+    metric = named(trials[0]) if options.metric == "auto" else options.metric
     try:
         fitted = fit_metric(linear, value, metric, reference)
     except ValueError as error:

@@ -120,7 +120,7 @@ def value_colours(
         good = trusted & np.isfinite(known) & np.isfinite(linear).all(axis=1)
         own = (linear[good], known[good])
         try:
-            made = _made(
+            made = make_calibration(
                 *own,
                 options,
                 slide=slide,
@@ -143,33 +143,6 @@ def value_colours(
     if told.calibration is None:
         return _uncalibrated(linear, options, numbers, told)
     return _calibrated(linear, numbers, _values(linear, fitted), told.calibration, told)
-
-
-def _made(
-    linear: Floats,
-    known: Floats,
-    options: ColourOptions,
-    *,
-    slide: str,
-    light: Light,
-    reference: Floats | None,
-    provenance: Provenance | None,
-) -> Calibration:
-    """Calibrate with the spots that can be trusted; a ValueError says why that cannot be."""
-    if len(np.unique(known)) < LEAST_LEVELS:
-        raise ValueError(
-            f"fewer than {LEAST_LEVELS} levels of the calibration have a spot that was found and "
-            "measured"
-        )
-    return make_calibration(
-        linear,
-        known,
-        options,
-        slide=slide,
-        light=light,
-        reference=reference,
-        provenance=provenance,
-    )
 
 
 def _numbers(
