@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,10 +63,38 @@ def group_shape(index: int) -> str:
 def group_channels(groups: Sequence[str]) -> tuple[Spec, Spec]:
     """Encode the group in colour and in shape, the same in every chart of a screen."""
     at = range(len(groups))
-    common = {"field": "group", "type": "nominal", "legend": None}
-    colours = {"domain": list(groups), "range": [group_colour(i) for i in at]}
-    shapes = {"domain": list(groups), "range": [group_shape(i) for i in at]}
-    return {**common, "scale": colours}, {**common, "scale": shapes}
+    return kind_channels("group", groups, map(group_colour, at), map(group_shape, at), legend=None)
+
+
+def kind_channels(
+    name: str,
+    kinds: Sequence[str],
+    colours: Iterable[str],
+    shapes: Iterable[str],
+    *,
+    legend: Spec | None,
+) -> tuple[Spec, Spec]:
+    """Encode a column in colour and in shape: neither the colour-blind nor print lose it."""
+    common = {"field": name, "type": "nominal", "legend": legend}
+    colour = {"domain": list(kinds), "range": list(colours)}
+    shape = {"domain": list(kinds), "range": list(shapes)}
+    return {**common, "scale": colour}, {**common, "scale": shape}
+
+
+def agent_axis(agents: Sequence[str]) -> Spec:
+    """Encode agents as lines of a chart, the first on top."""
+    return {
+        "field": "agent",
+        "type": "nominal",
+        "scale": {"domain": list(agents)},
+        "axis": {
+            "title": None,
+            "labelLimit": 150,
+            "labelFontSize": 12,
+            "grid": True,
+            "ticks": False,
+        },
+    }
 
 
 def plate_step(rows: int, cols: int, width: int, height: int, largest: int) -> int:
@@ -509,18 +537,7 @@ def forest(
             "orient": "top",
         },
     }
-    y = {
-        "field": "agent",
-        "type": "nominal",
-        "scale": {"domain": list(agents)},
-        "axis": {
-            "title": None,
-            "labelLimit": 150,
-            "labelFontSize": 12,
-            "grid": True,
-            "ticks": False,
-        },
-    }
+    y = agent_axis(agents)
     offset = {"field": "group", "type": "nominal", "scale": {"domain": list(groups)}}
     tips = [
         {"field": "agent", "type": "nominal", "title": "Agent"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gridwell.report.plots import STATE_COLOURS, Spec
+from gridwell.report.plots import STATE_COLOURS, Spec, agent_axis, kind_channels
 
 CONTROL_COLOURS = {"negative": "#0072B2", "positive": "#D55E00"}
 STAIN_COLOURS = {"live": "#009E73", "dead": "#CC4C8B"}
@@ -22,6 +22,13 @@ def controls(data: str, slides: Sequence[str], *, measure: str, form: str) -> Sp
     """
     kinds = list(CONTROL_COLOURS)
     several = len(slides) > 1
+    colour, shape = kind_channels(
+        "kind",
+        kinds,
+        CONTROL_COLOURS.values(),
+        _CONTROL_SHAPES,
+        legend=_LEGEND if several else None,
+    )
     return {
         "data": {"name": data},
         "width": {"step": 30 if several else 46},
@@ -51,18 +58,8 @@ def controls(data: str, slides: Sequence[str], *, measure: str, form: str) -> Sp
                 "scale": {"zero": True},
                 "axis": {"title": measure, "format": form, "tickCount": 5},
             },
-            "color": {
-                "field": "kind",
-                "type": "nominal",
-                "scale": {"domain": kinds, "range": list(CONTROL_COLOURS.values())},
-                "legend": _LEGEND if several else None,
-            },
-            "shape": {
-                "field": "kind",
-                "type": "nominal",
-                "scale": {"domain": kinds, "range": _CONTROL_SHAPES},
-                "legend": _LEGEND if several else None,
-            },
+            "color": colour,
+            "shape": shape,
             "tooltip": [
                 {"field": "slide", "type": "nominal", "title": "Slide"},
                 {"field": "spot", "type": "nominal", "title": "Spot"},
@@ -124,7 +121,9 @@ def shifts(data: str, channels: Sequence[str], *, reach: float) -> Spec:
     colours = [STAIN_COLOURS[name] for name in channels]
     axis = {"tickCount": 5, "grid": True}
     scale = {"domain": [-reach, reach], "nice": False}
-    shapes = _CONTROL_SHAPES[: len(channels)]
+    colour, shape = kind_channels(
+        "channel", channels, colours, _CONTROL_SHAPES[: len(channels)], legend=_LEGEND
+    )
     return {
         "data": {"name": data},
         "width": 220,
@@ -143,18 +142,8 @@ def shifts(data: str, channels: Sequence[str], *, reach: float) -> Spec:
                 "scale": {**scale, "reverse": True},
                 "axis": {"title": "downwards, px", **axis},
             },
-            "color": {
-                "field": "channel",
-                "type": "nominal",
-                "scale": {"domain": list(channels), "range": colours},
-                "legend": _LEGEND,
-            },
-            "shape": {
-                "field": "channel",
-                "type": "nominal",
-                "scale": {"domain": list(channels), "range": shapes},
-                "legend": _LEGEND,
-            },
+            "color": colour,
+            "shape": shape,
             "tooltip": [
                 {"field": "spot", "type": "nominal", "title": "Spot"},
                 {"field": "channel", "type": "nominal", "title": "Channel"},
@@ -176,6 +165,8 @@ def fusion(data: str, *, linear: float) -> Spec:
     # The gray of bars would be too faint for single points.
     colours = [*list(STATE_COLOURS.values())[:3], "#6f7881"]
 
+    colour, shape = kind_channels("state", states, colours, _STATE_SHAPES, legend=_LEGEND)
+
     def axis(field: str) -> dict[str, Any]:
         return {
             "field": field,
@@ -192,18 +183,8 @@ def fusion(data: str, *, linear: float) -> Spec:
         "encoding": {
             "x": axis("live"),
             "y": axis("dead"),
-            "color": {
-                "field": "state",
-                "type": "nominal",
-                "scale": {"domain": states, "range": colours},
-                "legend": _LEGEND,
-            },
-            "shape": {
-                "field": "state",
-                "type": "nominal",
-                "scale": {"domain": states, "range": _STATE_SHAPES},
-                "legend": _LEGEND,
-            },
+            "color": colour,
+            "shape": shape,
             "tooltip": [
                 {"field": "spot", "type": "nominal", "title": "Spot"},
                 {"field": "state", "type": "nominal", "title": "State"},
@@ -231,18 +212,7 @@ def ranking(data: str, agents: Sequence[str], colour: Spec, shape: Spec) -> Spec
                 "scale": {"domainMin": 0, "zero": True},
                 "axis": {"title": "drug sensitivity score", "orient": "top", "tickCount": 6},
             },
-            "y": {
-                "field": "agent",
-                "type": "nominal",
-                "scale": {"domain": list(agents)},
-                "axis": {
-                    "title": None,
-                    "labelLimit": 150,
-                    "labelFontSize": 12,
-                    "grid": True,
-                    "ticks": False,
-                },
-            },
+            "y": agent_axis(agents),
             "tooltip": [
                 {"field": "agent", "type": "nominal", "title": "Agent"},
                 {"field": "group", "type": "nominal", "title": "Group"},
