@@ -14,7 +14,7 @@ rule segment:
         "../envs/gpu.yaml"
     threads: 2
     resources:
-        mem_mb=memory(1500, per_kpx=60),
+        mem_mb=memory(2000, per_kpx=60),
         runtime=minutes(15, per_gpx=100),
         gpu=GPUS,
     params:
