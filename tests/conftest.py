@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +39,21 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real images: {path} is not there (set GRIDWELL_SHARED)")
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; closed with each module, since its driver holds the event loop."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    found = os.environ.get("GRIDWELL_CHROMIUM") or next(
+        filter(None, map(shutil.which, names)), None
+    )
+    if not found:
+        pytest.skip("no Chromium: install it, or set GRIDWELL_CHROMIUM to its path")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        chromium.close()

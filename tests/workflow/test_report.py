@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import browser  # noqa: F401 - a fixture
-
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +21,7 @@ def snakemake_report(finished_study: Path, run: Any, tmp_path_factory: Any) -> P
     return folder / "report" / "report.html"
 
 
-def test_it_opens_offline_with_items_in_groups(browser: Any, snakemake_report: Path) -> None:  # noqa: F811
+def test_it_opens_offline_with_items_in_groups(browser: Any, snakemake_report: Path) -> None:
     page = browser.new_page()
     asked: list[str] = []
     errors: list[str] = []
