@@ -51,9 +51,26 @@ def simulate_study(
     versioning
         What the study's configuration says of it.
     """
-    root = Path(root)
+    off = 'versioning: "off"\n' if versioning == "off" else ""
+    write_study(Path(root), study_slides(size, seed=seed), _CONFIG[size] + off)
+
+
+def write_study(
+    root: Path, slides: Sequence[tuple[PhantomOptions, str, pd.DataFrame]], config: str
+) -> None:
+    """Simulate slides and write the sample sheets and layouts of a study of them.
+
+    Parameters
+    ----------
+    root
+        The study's folder.
+    slides
+        Options, name of the layout and the layout of each.
+    config
+        Text of ``config/config.yaml``.
+    """
     sheet, channels = [], []
-    for options, layout_name, layout in study_slides(size, seed=seed):
+    for options, layout_name, layout in slides:
         write_csv(root / "config" / "layouts" / layout_name, layout)
         simulate_slide(options, root / "landing" / options.slide, layout=layout)
         sheet.append((options.slide, options.assay.value, "", layout_name, options.group))
@@ -72,8 +89,7 @@ def simulate_study(
         channels,
     )
     with whole(root / "config" / "config.yaml") as part:
-        off = 'versioning: "off"\n' if versioning == "off" else ""
-        part.write_text(_CONFIG[size] + off, encoding="utf-8")
+        part.write_text(config, encoding="utf-8")
 
 
 def study_slides(size: Size, *, seed: int = 1) -> list[tuple[PhantomOptions, str, pd.DataFrame]]:
