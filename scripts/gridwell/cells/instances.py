@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -40,6 +41,8 @@ _log = logging.getLogger(__name__)
 # Spots on which the method of a channel is chosen.
 _SAMPLES = 12
 _UNMEASURED_ROLES = ("grid", "colour")
+# Pixels of spots from which on another process is worth the seconds until it has started.
+_WORTH_A_PROCESS = 2**23
 # Spots that the brightness of a slide is measured on.
 _MEASURED = 96
 
@@ -78,7 +81,7 @@ def segment_channel(
     options
         Settings of all channels.
     threads
-        Worker processes. The results do not depend on it.
+        Worker processes, at most: a few small spots have one. The results do not depend on it.
     gpu
         Whether a network computes on a GPU.
     precision
@@ -99,8 +102,9 @@ def segment_channel(
     shape = stack.shape(channel)
     rows = [range(start, start + frame.cols) for start in range(0, shape[0], frame.cols)]
     begin(shape[0], "spots")
+    processes = min(threads, math.prod(shape[:3]) // _WORTH_A_PROCESS)
     with (
-        closing(_results(work, rows, threads)) as results,
+        closing(_results(work, rows, processes)) as results,
         LabelWriter(labels_out, frame, shape, stack.attributes) as writer,
     ):
         for spots, row in zip(rows, results, strict=True):
@@ -287,22 +291,27 @@ def _imaged(*images: Array) -> Array:
     return ~np.isin(parts, rim[rim > 0])
 
 
-def _results(work: _Worker, rows: list[range], threads: int) -> Generator[list[Result], None, None]:
+def _results(
+    work: _Worker, rows: list[range], processes: int
+) -> Generator[list[Result], None, None]:
     """Results of the spots of each grid row, whatever the number of processes."""
     on_gpu = work.learned is not None and work.learned.on_gpu
-    if threads <= 1:
+    if processes <= 1:
         for spots in rows:
             maps = work.maps(spots) if on_gpu else [None] * len(spots)
             yield [work(index, own) for index, own in zip(spots, maps, strict=True)]
         return
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(threads, mp_context=context) as pool:
+    # What takes seconds to import is imported once, before the workers are made.
+    network = ["gridwell.network.unet"] if work.learned and not on_gpu else []
+    context.set_forkserver_preload(["__main__", __name__, *network])
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
         if on_gpu:
             yield from _behind_gpu(work, rows, pool)
             return
         for spots in rows:
             # A chunk shares one copy of the worker.
-            yield list(pool.map(work, spots, chunksize=-(-len(spots) // (2 * threads))))
+            yield list(pool.map(work, spots, chunksize=-(-len(spots) // (2 * processes))))
 
 
 def _behind_gpu(
