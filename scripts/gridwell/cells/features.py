@@ -1,7 +1,7 @@
 """Features of labelled objects, all objects at once.
 
-The definitions are those of scikit-image's ``regionprops``; the work is done by counting
-over the foreground pixels instead of object by object.
+The definitions are those of scikit-image's ``regionprops``; the work is done by compiled loops
+over runs: pixels of one object that follow each other in a row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,29 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from gridwell.segment.pixels import compiled
+
 Array = np.ndarray[Any, np.dtype[Any]]
+
+# Of each object where its runs begin; of each run the row, first column and the one behind it.
+Runs = tuple[Array, Array, Array, Array]
+
+# A way between pixels in one number, so that the least is the one to choose: its length in
+# 1/65536 of a pixel, the rank of its last step, and in the last 32 bits the object it comes from.
+_LENGTH, _RANK, _FAR = 2**36, 2**32, 2**62
+# Steps down and to the right, as ways: those of OpenCV's DIST_MASK_5, in its order.
+_STEPS = (
+    (2, 1, 143976 * _LENGTH + 1 * _RANK),
+    (2, -1, 143976 * _LENGTH + 2 * _RANK),
+    (1, 2, 143976 * _LENGTH + 3 * _RANK),
+    (1, 1, 91750 * _LENGTH + 4 * _RANK),
+    (1, 0, 65536 * _LENGTH + 5 * _RANK),
+    (1, -1, 91750 * _LENGTH + 6 * _RANK),
+    (1, -2, 143976 * _LENGTH + 7 * _RANK),
+)
+_BESIDE = 65536 * _LENGTH + 8 * _RANK
+# A ring begins so many pixels off its object: pixels that touch it are left out.
+_GAP = 1.2
 
 
 def measure(
@@ -48,55 +70,69 @@ def measure(
         ``ring_<name>`` is NaN where an object has no ring.
     """
     labels = np.asarray(labels)
-    at = np.flatnonzero(labels)
-    names, index, counts = np.unique(labels.ravel()[at], return_inverse=True, return_counts=True)
-    table = _shapes(at, index, counts, labels.shape[1])
-    table.insert(0, "label", names.astype(np.int64))
-    values = image.ravel()[at]
-    table["mean"] = np.bincount(index, values, names.size) / counts
-    table["median"], table["max"] = _ranks(index, values, counts)
-    ring_at, ring_index = _rings(labels, names, ring)
-    around = image.ravel()[ring_at]
-    size = np.bincount(ring_index, minlength=names.size)
-    median, _ = _ranks(ring_index, around, size)
+    names, runs = _grouped(labels)
+    area = _counts(*runs)
+    near = _rings(labels.shape, _beyond(_GAP), _beyond(_GAP + ring), runs)
+    _, around = _grouped(near, np.arange(names.size, dtype=np.int32) + 1)
+    size = _counts(*around)
+    background = _medians(image, *around)
     if (size == 0).any():
-        median[size == 0] = _spot_background(labels, image, mask)
-    table["background"] = median
-    table["edge"] = np.isin(names, _touching(labels, mask))
+        background[size == 0] = _spot_background(labels, image, mask)
+    columns = {
+        "label": names.astype(np.int64),
+        **_shapes(area, _moments(*runs), _hull_areas(*runs)),
+        "mean": _sums(image, *runs) / area,
+        "median": _medians(image, *runs),
+        "max": _maxima(image, *runs),
+        "background": background,
+        "edge": _sums(_inner(labels.shape, mask), *runs) < area,
+    }
     for name, other in others.items():
-        under = np.bincount(index, other.ravel()[at], names.size) / counts
-        total = np.bincount(ring_index, other.ravel()[ring_at], names.size)
-        table[f"mean_{name}"] = under
-        table[f"ring_{name}"] = np.where(size > 0, total / np.maximum(size, 1), np.nan)
-    return table
+        columns[f"mean_{name}"] = _sums(other, *runs) / area
+        total = _sums(other, *around)
+        columns[f"ring_{name}"] = np.where(size > 0, total / np.maximum(size, 1), np.nan)
+    return pd.DataFrame(columns)
 
 
-def _shapes(at: Array, index: Array, area: Array, width: int) -> pd.DataFrame:
-    """Moments up to the second and the solidity of each object."""
-    n = area.size
-    ys, xs = at // width, at % width
-    y, x = np.bincount(index, ys, n) / area, np.bincount(index, xs, n) / area
-    dy, dx = ys - y[index], xs - x[index]
-    yy, xx = np.bincount(index, dy * dy, n) / area, np.bincount(index, dx * dx, n) / area
-    xy = np.bincount(index, dx * dy, n) / area
+def _grouped(labels: Array, names: Array | None = None) -> tuple[Array, Runs]:
+    """Labels, all or the given ones, and their runs, of each in raster order.
+
+    The runs of the i-th label are those from ``start[i]`` up to below ``start[i + 1]``; each
+    has a row, a first column, and the column behind its last one.
+    """
+    label, y, x, end = _runs(labels)
+    order = np.argsort(label, kind="stable")
+    label = label[order]
+    if names is None:
+        names = np.unique(label)
+    start = np.append(np.searchsorted(label, names), label.size)
+    return names, (start, y[order], x[order], end[order])
+
+
+def _counts(start: Array, y: Array, x: Array, end: Array) -> Array:
+    """Count the pixels of each object."""
+    return np.diff(np.append(0, np.cumsum(end - x, dtype=np.int64))[start])
+
+
+def _shapes(area: Array, moments: Array, hull: Array) -> dict[str, Array]:
+    """Describe each object by its moments up to the second and the area of its hull."""
+    y, x, yy, xx, xy = moments
     # Eigenvalues of the covariance; noise of the last digit must not make a disc elongated.
     half = np.hypot((xx - yy) / 2, xy)
     half[half < 1e-12 * (xx + yy)] = 0
     long, short = (xx + yy) / 2 + half, np.maximum((xx + yy) / 2 - half, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         eccentricity = np.where(long > 0, np.sqrt(1 - short / long), 0.0)
-    return pd.DataFrame(
-        {
-            "x": x,
-            "y": y,
-            "area": area.astype(np.int64),
-            "eccentricity": eccentricity,
-            "major_axis": 4 * np.sqrt(long),
-            "minor_axis": 4 * np.sqrt(short),
-            "orientation": np.where(half > 0, _direction(xx, yy, xy), 0.0),
-            "solidity": area / _hull_areas(ys, xs, index, n) if n else np.zeros(0),
-        }
-    )
+    return {
+        "x": x,
+        "y": y,
+        "area": area,
+        "eccentricity": eccentricity,
+        "major_axis": 4 * np.sqrt(long),
+        "minor_axis": 4 * np.sqrt(short),
+        "orientation": np.where(half > 0, _direction(xx, yy, xy), 0.0),
+        "solidity": area / hull,
+    }
 
 
 def _direction(xx: Array, yy: Array, xy: Array) -> Array:
@@ -105,32 +141,9 @@ def _direction(xx: Array, yy: Array, xy: Array) -> Array:
     return np.where(angle <= -90, angle + 180, angle)
 
 
-def _ranks(index: Array, values: Array, counts: Array) -> tuple[Array, Array]:
-    """Median and maximum of the values of each group; NaN for groups without any."""
-    ordered = np.sort((index.astype(np.uint64) << np.uint64(32)) | values.astype(np.uint64))
-    ordered = (ordered & np.uint64(0xFFFFFFFF)).astype(np.float64)
-    if ordered.size == 0:
-        return np.full(counts.size, np.nan), np.full(counts.size, np.nan)
-    end = np.cumsum(counts)
-    low = np.clip(end - counts + (counts - 1) // 2, 0, ordered.size - 1)
-    high = np.clip(end - counts + counts // 2, 0, ordered.size - 1)
-    none = np.where(counts > 0, 0.0, np.nan)
-    return (ordered[low] + ordered[high]) / 2 + none, ordered[end.clip(1) - 1] + none
-
-
-def _rings(labels: Array, names: Array, ring: float) -> tuple[Array, Array]:
-    """Pixels of the rings, and for each the place of its object in `names`."""
-    if names.size == 0 or ring <= 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    outside = (labels == 0).astype(np.uint8)
-    distance, nearest = cv2.distanceTransformWithLabels(
-        outside, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    at = np.flatnonzero((distance > 1.2) & (distance <= 1.2 + ring))
-    owner = np.zeros(int(nearest.max()) + 1, np.int64)
-    inside = labels.ravel() > 0
-    owner[nearest.ravel()[inside]] = np.searchsorted(names, labels.ravel()[inside])
-    return at, owner[nearest.ravel()[at]]
+def _beyond(distance: float) -> int:
+    """Return the least of the ways that are longer than a distance in pixels."""
+    return min((int(np.float32(distance) * 65536.0) + 1) * _LENGTH, _FAR)
 
 
 def _spot_background(labels: Array, image: Array, mask: Array | None) -> float:
@@ -140,68 +153,195 @@ def _spot_background(labels: Array, image: Array, mask: Array | None) -> float:
     return float(np.median(image[free])) if free.any() else float("nan")
 
 
-def _touching(labels: Array, mask: Array | None) -> Array:
-    rims = [labels[0], labels[-1], labels[:, 0], labels[:, -1]]
-    if mask is not None:
-        inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)
-        rims.append(labels[inner == 0])
-    return np.unique(np.concatenate([rim.ravel() for rim in rims]))
+def _inner(shape: tuple[int, ...], mask: Array | None) -> Array:
+    """1 where a pixel and all around it lie in the image and in `mask`, 0 elsewhere."""
+    whole = np.ones(shape, np.uint8) if mask is None else mask.astype(np.uint8)
+    square = np.ones((3, 3), np.uint8)
+    return cv2.erode(whole, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
 
 
-def _hull_areas(ys: Array, xs: Array, index: Array, n: int) -> Array:
+@compiled
+def _runs(labels: Array) -> tuple[Array, Array, Array, Array]:
+    """Find the runs of labels other than 0: label, row, first column, column behind the last."""
+    h, w = labels.shape
+    label = np.empty(labels.size, labels.dtype)
+    ys, xs, ends = np.empty((3, labels.size), np.int32)
+    count = 0
+    for y in range(h):
+        x = 0
+        while x < w:
+            end = x + 1
+            while end < w and labels[y, end] == labels[y, x]:
+                end += 1
+            if labels[y, x] != 0:
+                label[count], ys[count], xs[count], ends[count] = labels[y, x], y, x, end
+                count += 1
+            x = end
+    return label[:count], ys[:count], xs[:count], ends[:count]
+
+
+@compiled
+def _sums(image: Array, start: Array, ys: Array, xs: Array, ends: Array) -> Array:
+    """Sum of the image on the pixels of each object."""
+    sums = np.zeros(start.size - 1)
+    for i in range(sums.size):
+        total = 0
+        for k in range(start[i], start[i + 1]):
+            for value in image[ys[k], xs[k] : ends[k]]:
+                total += value
+        sums[i] = total
+    return sums
+
+
+@compiled
+def _maxima(image: Array, start: Array, ys: Array, xs: Array, ends: Array) -> Array:
+    """Maximum of the image on the pixels of each object."""
+    maxima = np.zeros(start.size - 1)
+    for i in range(maxima.size):
+        for k in range(start[i], start[i + 1]):
+            maxima[i] = max(maxima[i], image[ys[k], xs[k] : ends[k]].max())
+    return maxima
+
+
+@compiled
+def _medians(image: Array, start: Array, ys: Array, xs: Array, ends: Array) -> Array:
+    """Median of the image on the pixels of each object, NaN without any."""
+    medians = np.full(start.size - 1, np.nan)
+    values = np.empty(image.size, image.dtype)
+    for i in range(medians.size):
+        count = 0
+        for k in range(start[i], start[i + 1]):
+            for value in image[ys[k], xs[k] : ends[k]]:
+                values[count] = value
+                count += 1
+        if count:
+            medians[i] = np.median(values[:count])
+    return medians
+
+
+@compiled
+def _moments(start: Array, ys: Array, xs: Array, ends: Array) -> Array:
+    """Mean y and x, and central moments yy, xx and xy, of the pixels of each object."""
+    moments = np.zeros((5, start.size - 1))
+    for i in range(start.size - 1):
+        runs = range(start[i], start[i + 1])
+        area, below, across = 0, 0, 0
+        for k in runs:
+            area += ends[k] - xs[k]
+            below += (ends[k] - xs[k]) * ys[k]
+            for x in range(xs[k], ends[k]):
+                across += x
+        y, x = below / area, across / area
+        yy, xx, xy = 0.0, 0.0, 0.0
+        for k in runs:
+            dy = ys[k] - y
+            for column in range(xs[k], ends[k]):
+                dx = column - x
+                yy += dy * dy
+                xx += dx * dx
+                xy += dx * dy
+        moments[0, i], moments[1, i] = y, x
+        moments[2, i], moments[3, i], moments[4, i] = yy / area, xx / area, xy / area
+    return moments
+
+
+@compiled
+def _rings(shape: tuple[int, ...], begin: int, stop: int, runs: Runs) -> Array:
+    """Mark pixels, `begin` up to below `stop` off the nearest object, with its place, from 1.
+
+    The distances and the choice between equally near objects are those of OpenCV's
+    ``distanceTransformWithLabels``.
+    """
+    h, w = shape
+    start, ys, xs, ends = runs
+    # Two pixels more on each side: each pixel has all its neighbours.
+    ways = np.full((h + 4, w + 4), _FAR)
+    for i in range(start.size - 1):
+        for k in range(start[i], start[i + 1]):
+            ways[ys[k] + 2, xs[k] + 2 : ends[k] + 2] = i + 1
+    # From the neighbours above and left; then, all turned round, from those below and right.
+    for back in (1, -1):
+        for i in range(2, h + 2):
+            y = i if back > 0 else h + 3 - i
+            row = ways[y, 2 : w + 2]
+            for down, right, step in _STEPS:
+                x = 2 - back * right
+                _step(ways[y - back * down, x : x + w], step, row)
+            _slide(row, back)
+    near = np.zeros((h, w), np.int32)
+    for y in range(h):
+        for x in range(w):
+            way = ways[y + 2, x + 2]
+            near[y, x] = way % _RANK if begin <= way < stop else 0
+    return near
+
+
+@compiled
+def _step(near: Array, step: int, row: Array) -> None:
+    """Go to each pixel of a row from one of another row, where that is the shortest way."""
+    for x in range(row.size):
+        row[x] = min(row[x], near[x] + step)
+
+
+@compiled
+def _slide(row: Array, back: int) -> None:
+    """Go along a row, where that is the shortest way, and forget the ranks of last steps."""
+    way = _FAR
+    for i in range(row.size):
+        x = i if back > 0 else row.size - 1 - i
+        way = min(row[x], way + _BESIDE) & ~(15 * _RANK)
+        row[x] = way
+
+
+@compiled
+def _hull_areas(start: Array, ys: Array, xs: Array, ends: Array) -> Array:
     """Pixels whose centres lie in the convex hull of each object's pixel squares' midpoints.
 
     The hull is that of the middles of the four edges of every pixel, as scikit-image has it.
     All coordinates are doubled, so that everything stays a whole number and ties are exact.
     """
-    height = int(ys.max()) + 1
-    row = index.astype(np.int64) * height + ys
-    order = np.lexsort((xs, row))
-    row, xs = row[order], xs[order]
-    starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
-    left, right = 2 * xs[starts], 2 * xs[np.r_[starts[1:], row.size] - 1]
-    which, y = row[starts] // height, 2 * (row[starts] % height)
-    points = np.stack(
-        [
-            np.stack([left - 1, y], 1),
-            np.stack([right + 1, y], 1),
-            np.stack([left, y - 1], 1),
-            np.stack([left, y + 1], 1),
-            np.stack([right, y - 1], 1),
-            np.stack([right, y + 1], 1),
-        ],
-        1,
-    ).astype(np.int32)
-    bounds = np.searchsorted(which, np.arange(n + 1))
-    hulls = [
-        cv2.convexHull(points[bounds[i] : bounds[i + 1]].reshape(-1, 2), returnPoints=True)[:, 0]
-        for i in range(n)
-    ]
-    return _pixels_inside(hulls, height)
+    areas = np.zeros(start.size - 1, np.int64)
+    for i in range(areas.size):
+        top = ys[start[i]]
+        height = ys[start[i + 1] - 1] - top + 1
+        # The middles of edges farthest to the left and right, in every half row.
+        sides = np.full((2, 2 * height + 1), _FAR, np.int64)
+        for k in range(start[i], start[i + 1]):
+            _reach(sides[0], 2 * (ys[k] - top) + 1, 2 * xs[k])
+            _reach(sides[1], 2 * (ys[k] - top) + 1, 2 - 2 * ends[k])
+        left, right = _hull_side(sides[0]), _hull_side(sides[1])
+        for row in range(height):
+            areas[i] += max(0, 1 - right[row] - left[row])
+    return areas
 
 
-def _pixels_inside(hulls: list[Array], height: int) -> Array:
-    """Count the whole pixels in convex polygons of doubled coordinates, border included."""
-    n = len(hulls)
-    of = np.repeat(np.arange(n), [len(hull) for hull in hulls])
-    start = np.concatenate(hulls).astype(np.int64)
-    stop = np.concatenate([np.roll(hull, -1, axis=0) for hull in hulls]).astype(np.int64)
-    flat = start[:, 1] == stop[:, 1]
-    start, stop, of = start[~flat], stop[~flat], of[~flat]
-    down = start[:, 1] < stop[:, 1]
-    upper, lower = np.where(down[:, None], start, stop), np.where(down[:, None], stop, start)
-    # Even rows between both ends of each edge, and where the edge crosses them.
-    first, last = -(-upper[:, 1] // 2), lower[:, 1] // 2
-    rows = np.maximum(last - first + 1, 0)
-    edge = np.repeat(np.arange(rows.size), rows)
-    row = np.arange(edge.size) - np.repeat(np.cumsum(rows) - rows, rows) + first[edge]
-    rise = (lower[:, 1] - upper[:, 1])[edge]
-    across = upper[edge, 0] * rise + (lower[:, 0] - upper[:, 0])[edge] * (2 * row - upper[edge, 1])
-    key = of[edge] * height + row
-    groups, inverse = np.unique(key, return_inverse=True)
-    smallest = np.full(groups.size, np.iinfo(np.int64).max)
-    largest = np.full(groups.size, np.iinfo(np.int64).min)
-    np.minimum.at(smallest, inverse, -(-across // (2 * rise)))
-    np.maximum.at(largest, inverse, across // (2 * rise))
-    inside = np.maximum(largest - smallest + 1, 0)
-    return np.bincount(groups // height, inside, n)
+@compiled
+def _reach(side: Array, at: int, x: int) -> None:
+    """Bring the middles of a pixel's left, upper and lower edge to the left side."""
+    side[at] = min(side[at], x - 1)
+    side[at - 1] = min(side[at - 1], x)
+    side[at + 1] = min(side[at + 1], x)
+
+
+@compiled
+def _hull_side(side: Array) -> Array:
+    """First whole pixel of each row within the hull of the leftmost points of the half rows."""
+    corners = np.empty(side.size, np.int64)
+    count = 0
+    for at in range(side.size):
+        if side[at] == _FAR:
+            continue
+        while count > 1:
+            a, b = corners[count - 2], corners[count - 1]
+            if (side[b] - side[a]) * (at - b) < (side[at] - side[b]) * (b - a):
+                break
+            count -= 1
+        corners[count] = at
+        count += 1
+    first = np.empty(side.size // 2, np.int64)
+    for corner in range(count - 1):
+        a, b = corners[corner], corners[corner + 1]
+        for at in range(a + 1 - a % 2, b + 1, 2):
+            across = side[a] * (b - a) + (side[b] - side[a]) * (at - a)
+            first[at // 2] = -(-across // (2 * (b - a)))
+    return first

@@ -110,6 +110,33 @@ def test_rings_and_background_by_hand() -> None:
         assert row.mean_gfp == pytest.approx(other[labels == row.label].mean())
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(
+        np.uint8,
+        hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24),
+        elements=st.integers(0, 3),
+        fill=st.just(0),
+    ),
+    st.floats(0, 30, width=16),
+)
+def test_rings_are_those_of_opencv(labels: np.ndarray, ring: float) -> None:
+    image = np.random.default_rng(labels.size).integers(0, 2**16, labels.shape, np.uint16)
+    table = measure(labels, image, {"own": image}, ring)
+    if labels.any():
+        away, nearest = cv2.distanceTransformWithLabels(
+            (labels == 0).astype(np.uint8),
+            cv2.DIST_L2,
+            cv2.DIST_MASK_5,
+            labelType=cv2.DIST_LABEL_PIXEL,
+        )
+        owner = labels[labels > 0][nearest - 1]
+        for row in table.itertuples():
+            mine = image[(owner == row.label) & (away > 1.2) & (away <= 1.2 + ring)]
+            assert np.isnan(row.ring_own) if mine.size == 0 else row.ring_own == mine.mean()
+            assert mine.size == 0 or row.background == np.median(mine)
+
+
 def test_rings_hold_no_other_object_and_no_rim_of_their_own() -> None:
     labels = np.zeros((40, 40), np.uint8)
     labels[10:20, 10:20], labels[10:20, 22:30] = 1, 2
