@@ -143,16 +143,6 @@ def _renumber(out: Array, firsts: Array, rows: int) -> None:
         out[y : y + rows] = number[out[y : y + rows]]
 
 
-def _in_order(labels: Array) -> Array:
-    """Number objects without gaps in the raster order of their first pixels."""
-    flat = labels.reshape(-1)
-    at = np.flatnonzero(flat)
-    names, first = np.unique(flat[at], return_index=True)
-    number = np.zeros(int(names.max(initial=0)) + 1, np.uint32)
-    number[names[np.argsort(first)]] = np.arange(1, len(names) + 1)
-    return number[labels]
-
-
 def _chosen(labels: Array, chosen: Array) -> Array:
     """Keep some of the objects 1..k."""
     return np.where(np.concatenate([[False], chosen])[labels], labels, 0)
@@ -168,15 +158,30 @@ def _flooded(
     height = cv2.GaussianBlur(np.clip(height, -1, 1).astype(np.float32), (0, 0), 0.7)
     steps = np.pad(((height + 1) * (_STEPS / 2 - 0.5)).astype(np.int16), 1)
     labels = np.zeros(steps.shape, np.int32)
-    least = int(options.prominence * _STEPS / 2), int((options.peak + 1) * (_STEPS / 2 - 0.5))
     around = (-steps.shape[1], -1, 1, steps.shape[1])
     order = _falling(steps.ravel(), mask.ravel())
+    prominence = int(options.prominence * _STEPS / 2)
+    peak = int((options.peak + 1) * (_STEPS / 2 - 0.5))
+    least = prominence, peak, options.least_area
     centres = _immerse(steps.ravel(), order, labels.ravel(), around, least)
-    labels = labels[1:-1, 1:-1]
     row, col = np.divmod(centres, steps.shape[1])
-    large = np.bincount(labels.ravel(), minlength=len(centres) + 1)[1:] >= options.least_area
-    number = np.concatenate([[0], np.where(large, np.cumsum(large), 0)]).astype(np.int32)
-    return number[labels], ((row - 1) * labels.shape[1] + col - 1)[large]
+    return labels[1:-1, 1:-1], (row - 1) * cell.shape[1] + col - 1
+
+
+@compiled
+def _in_order(labels: Array) -> Array:
+    """Number objects without gaps in the raster order of their first pixels."""
+    number = np.zeros(labels.max() + 1, np.uint32)
+    ordered = np.zeros(labels.shape, np.uint32)
+    count = 0
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            label = labels[y, x]
+            if label > 0 and number[label] == 0:
+                count += 1
+                number[label] = count
+            ordered[y, x] = number[label]
+    return ordered
 
 
 @compiled
@@ -208,14 +213,14 @@ def _root(parent: Array, label: int) -> int:
 
 @compiled
 def _immerse(
-    steps: Array, order: Array, labels: Array, around: tuple[int, ...], least: tuple[int, int]
+    steps: Array, order: Array, labels: Array, around: tuple[int, ...], least: tuple[int, ...]
 ) -> Array:
     """Flood pixels in their order; return the centres of the objects left, in `labels`.
 
     `around` are the steps to the neighbours of a pixel, `least` the prominence and the height
-    that the centre of an object has at least.
+    that the centre of an object has at least, and its least area.
     """
-    prominence, peak = least
+    prominence, peak, least_area = least
     # Of a mask of single pixels, each is a maximum.
     parent = np.zeros(order.size + 1, np.int32)
     centre = np.zeros(order.size + 1, np.int64)
@@ -238,13 +243,17 @@ def _immerse(
                 top = steps[centre[low]]
                 if top - steps[at] < prominence or top < peak:
                     parent[low] = high
+    area = np.zeros(count + 1, np.int64)
+    for at in order:
+        labels[at] = _root(parent, labels[at])
+        area[labels[at]] += 1
     number = np.zeros(count + 1, np.int32)
     kept = 0
     for label in range(1, count + 1):
-        if parent[label] == label and steps[centre[label]] >= peak:
+        if area[label] >= max(least_area, 1) and steps[centre[label]] >= peak:
             kept += 1
             number[label] = kept
             centre[kept] = centre[label]
     for at in order:
-        labels[at] = number[_root(parent, labels[at])]
+        labels[at] = number[labels[at]]
     return centre[1 : kept + 1].copy()

@@ -16,7 +16,7 @@ from gridwell.network.device import Policy, Precision, device, device_name
 from gridwell.network.tiles import ReadRows, Tiling
 from gridwell.segment.auto import Candidate, Sample
 from gridwell.segment.flood import FloodOptions, instances, stream_instances
-from gridwell.segment.pixels import reduce
+from gridwell.segment.pixels import compiled, reduce
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -323,15 +323,10 @@ def _distances(stream: Iterator[tuple[int, Maps]]) -> Iterator[tuple[int, Array,
 
 def _sized(labels: Array, method: SegmentMethod, mask: Array | None) -> Array:
     """Drop objects of wrong size or with their centroid outside of `mask`; number the others."""
-    flat = labels.reshape(-1)
-    at = np.flatnonzero(flat)
-    area = np.bincount(flat[at], minlength=1)
+    area, *sums = _area_and_sums(labels)
     kept = _fitting(area, method)
-    if mask is not None and at.size:
-        y, x = (
-            np.rint(np.bincount(flat[at], place) / area.clip(1)).astype(int)
-            for place in np.divmod(at, labels.shape[1])
-        )
+    if mask is not None:
+        y, x = (np.rint(total / area.clip(1)).astype(int) for total in sums)
         kept &= mask[y, x]
     return (np.cumsum(kept) * kept).astype(np.uint32)[labels]
 
@@ -364,3 +359,17 @@ def _parts(classes: Array) -> Array:
     from skimage.measure import label
 
     return label(classes, background=0, connectivity=1).astype(np.uint32)
+
+
+@compiled
+def _area_and_sums(labels: Array) -> Array:
+    """Number of pixels of each label, the background left out, and sums of their rows, columns."""
+    sums = np.zeros((3, labels.max() + 1), np.int64)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            label = labels[y, x]
+            if label > 0:
+                sums[0, label] += 1
+                sums[1, label] += y
+                sums[2, label] += x
+    return sums
