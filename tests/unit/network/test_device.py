@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from gridwell.config.errors import InputError
-from gridwell.network.device import device, require_gpu
+from gridwell.network import device as module
+from gridwell.network.device import device, half_precision, require_gpu
 
 
 @pytest.fixture(params=[False, True], ids=["no GPU", "GPU"])
@@ -30,3 +31,19 @@ def test_required_and_absent_is_one_message(gpu, ask):
     with pytest.raises(InputError, match="a GPU is required") as told:
         ask("require")
     assert "gpu: allow" in told.value.problems[0].remedy
+
+
+@pytest.mark.parametrize("has_it", [False, True])
+@pytest.mark.parametrize("faster", [False, True])
+def test_half_precision_where_a_cpu_has_it_and_gains_by_it(monkeypatch, has_it, faster):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_it)
+    monkeypatch.setattr(module, "_half_is_faster", lambda: faster)
+    assert half_precision(torch.device("cpu")) == (has_it and faster)
+    assert half_precision(torch.device("cpu"), "bfloat16")
+    assert not half_precision(torch.device("cpu"), "float32")
+
+
+def test_a_cpu_without_it_is_slower_in_half_precision():
+    if torch.cpu._is_avx512_bf16_supported():
+        pytest.skip("this CPU multiplies in bfloat16")
+    assert not module._half_is_faster()
