@@ -1,0 +1,28 @@
+"""Print CPU seconds of a network by OpenVINO on one image; runs in OpenVINO's own environment.
+
+Reads a file of torch.save: the network as traced by torch, its input, and how often to run it.
+"""
+
+import io
+import json
+import sys
+import time
+
+import numpy as np
+import openvino
+import torch
+
+given = torch.load(sys.argv[1], weights_only=True)
+network = torch.jit.load(io.BytesIO(given["network"].numpy().tobytes()))
+model = openvino.convert_model(network, example_input=given["image"])
+model.reshape(list(given["image"].shape))
+settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": given["precision"]}
+request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+image = given["image"].numpy()
+seconds = []
+for _ in range(given["rounds"] + 1):
+    start = time.process_time()
+    out = request.infer([image])
+    seconds.append(time.process_time() - start)
+first = next(iter(out.values()))
+print(json.dumps({"seconds": float(np.median(seconds[1:])), "sum": float(first.sum())}))
