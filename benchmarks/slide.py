@@ -42,16 +42,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from stages import codecs, plain_pipeline
 from watch_jobs import Job, run_watched
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
+from gridwell.config.models import SegmentOptions  # noqa: E402
 from gridwell.config.spots import parse_spot  # noqa: E402
 from gridwell.config.weights import weights_of  # noqa: E402
 from gridwell.images.slide import open_slide  # noqa: E402
 from gridwell.images.spots import SpotStack, open_spots  # noqa: E402
-from gridwell.images.stores import halve  # noqa: E402
 from gridwell.network.cells import CellNetwork  # noqa: E402
 from gridwell.phantom.study import study_slides, write_study  # noqa: E402
 
@@ -69,7 +70,6 @@ def main() -> None:
     parser.add_argument("--scale", type=int, nargs="*", choices=SIZES, default=[1])
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--versioning", choices=["datalad", "off"], default="datalad")
-    parser.add_argument("--no-limits", action="store_true", help="measure the workflow alone")
     options = parser.parse_args()
     pd.set_option("display.width", 200)
     tables = {}
@@ -79,9 +79,8 @@ def main() -> None:
         make_study(study, images, options.versioning)
         wall, own, jobs = run_watched(command(study, options.cores))
         table = stages(jobs, own)
-        if not options.no_limits:
-            table["limit"] = limits(study)
-            table["times"] = table["cpu"] / table["limit"]
+        table["limit"] = limits(study)
+        table["times"] = table["cpu"] / table["limit"]
         tables[scale] = table
         say(scale, study, wall, table)
         remove(study)
@@ -101,9 +100,10 @@ def simulated(folder: Path, scale: int) -> Path:
     if not (place / "config/config.yaml").exists():
         (options, name, layout), *_ = study_slides("full")
         rows, cols = SIZES[scale]
-        size = {"height": options.height * 4 // scale // 4, "width": options.width}
-        if scale == 16:
-            size = {"height": options.height // 4, "width": options.width // 4}
+        size = {
+            "height": options.height // min(scale, 4),
+            "width": options.width // (4 if scale == 16 else 1),
+        }
         own = options.model_copy(update={"rows": rows, "cols": cols, **size})
         on_it = [
             row < rows and col < cols for row, col in (parse_spot(spot) for spot in layout["spot"])
@@ -162,15 +162,16 @@ def start_up(rule: str) -> float:
     tree = ast.parse((REPOSITORY / "scripts" / f"{rule}.py").read_text())
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     code = "from snakemake import script\n" + "\n".join(map(ast.unparse, imports))
-    places = os.pathsep.join([str(REPOSITORY / "scripts")])
-    before = os.times()
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": places}
-    )
-    after = os.times()
-    return (
-        after.children_user + after.children_system - before.children_user - before.children_system
-    )
+    before = children()
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    return children() - before
+
+
+def children() -> float:
+    """CPU seconds of the processes that this one has waited for."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def say(scale: int, study: Path, wall: float, table: pd.DataFrame) -> None:
@@ -231,30 +232,8 @@ def copied(study: Path) -> float:
 
 
 def decoded_and_encoded(study: Path) -> float:
-    """Decode each raw image with tifffile, halve it, encode all chunks of all levels, in memory."""
-    import numcodecs
-    import tifffile
-
-    seconds = 0.0
-    codec = numcodecs.Blosc(cname="zstd", clevel=1, shuffle=numcodecs.Blosc.BITSHUFFLE)
-    numcodecs.blosc.use_threads = False
-    for path in raw(study):
-        with Timed() as timed:
-            plane = tifffile.imread(path, maxworkers=1)
-            while True:
-                for chunk in chunks(plane):
-                    codec.encode(chunk)
-                if max(plane.shape) <= 512:
-                    break
-                plane = halve(plane)
-        seconds += timed.seconds
-    return seconds
-
-
-def chunks(plane: np.ndarray) -> list[np.ndarray]:
-    """Chunks of 512 x 512 of an image."""
-    tops, lefts = (range(0, length, 512) for length in plane.shape)
-    return [np.ascontiguousarray(plane[y : y + 512, x : x + 512]) for y in tops for x in lefts]
+    """Decode each raw image and encode all chunks of all its levels."""
+    return sum(codecs(path) for path in raw(study))
 
 
 def read_and_encoded(study: Path) -> float:
@@ -281,8 +260,7 @@ def multiplied(study: Path) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     torch.set_num_threads(1)
-    network = CellNetwork.load(weights_of("nuclei"), policy="forbid")
-    dtype = torch.bfloat16 if network._half else torch.float32
+    dtype = torch.bfloat16 if network_of("nuclei")._half else torch.float32
     one = torch.rand(2048, 2048).to(dtype)
     one @ one
     with Timed() as timed:
@@ -290,52 +268,38 @@ def multiplied(study: Path) -> float:
             one @ one
     rate = 5 * 2 * 2048**3 / timed.seconds
     stack = spots(study)
-    image = stack.read("nuclei", 0, 1)[0]
     with FlopCounterMode(display=False) as counter:
-        network.maps(image)
-    return counter.get_total_flops() * len(stack.names) * len(SEGMENTED) / rate
+        for name in SEGMENTED:
+            network_of(name).maps(stack.read(name, 0, 1)[0])
+    return counter.get_total_flops() * len(stack.names) / rate
+
+
+def network_of(channel: str) -> CellNetwork:
+    """Network that segments a channel when nothing is told; roles are called like channels."""
+    method = SegmentOptions().of(channel, channel)
+    return CellNetwork.load(weights_of(method.weights), policy="forbid")
 
 
 def network_alone(study: Path) -> float:
-    """Show the network every spot, and do nothing with what it sees."""
-    network = CellNetwork.load(weights_of("nuclei"), policy="forbid")
-    return per_spot(study, network.maps)
+    """Show the networks every spot, and do nothing with what they see."""
+    return per_spot(study, lambda name, image: network_of(name).maps(image))
 
 
 def plain_segmentation(study: Path) -> float:
     """Otsu's threshold, distance transform, watershed and regionprops_table of scikit-image."""
-    from scipy import ndimage
-    from skimage.feature import peak_local_max
-    from skimage.filters import gaussian, threshold_otsu
-    from skimage.measure import label, regionprops_table
-    from skimage.segmentation import watershed
-
-    properties = (
-        *("label", "area", "centroid", "bbox", "eccentricity", "axis_major_length"),
-        *("axis_minor_length", "orientation", "solidity", "intensity_mean", "intensity_max"),
-    )
-
-    def segment(image: np.ndarray) -> None:
-        smooth = gaussian(image, 1, preserve_range=True)
-        mask = smooth > threshold_otsu(smooth)
-        distance = ndimage.distance_transform_edt(mask)
-        seeds = np.zeros(mask.shape, np.int32)
-        places = peak_local_max(distance, min_distance=4, labels=label(mask))
-        seeds[tuple(places.T)] = np.arange(1, len(places) + 1)
-        regionprops_table(watershed(-distance, seeds, mask=mask), image, properties=properties)
-
-    return per_spot(study, segment)
+    return per_spot(study, lambda _, image: plain_pipeline(image[None]))
 
 
-def per_spot(study: Path, work: Callable[[np.ndarray], object]) -> float:
+def per_spot(study: Path, work: Callable[[str, np.ndarray], object]) -> float:
     """CPU seconds of some work on every spot of every segmented channel, from a sample."""
     stack = spots(study)
     places = np.linspace(0, len(stack.names) - 1, SPOTS).astype(int)
-    images = [stack.read(name, at, at + 1)[0] for name in SEGMENTED for at in places]
-    work(images[0])
+    images = [(name, stack.read(name, at, at + 1)[0]) for name in SEGMENTED for at in places]
+    for name in SEGMENTED:
+        work(name, images[0][1])
     with Timed() as timed:
-        for image in images:
-            work(image)
+        for name, image in images:
+            work(name, image)
     return timed.seconds * len(stack.names) / SPOTS
 
 

@@ -110,7 +110,7 @@ class Watcher:
             if known is None:
                 return
             times, moved = process.cpu_times(), process.io_counters()
-            # Of children that it has waited for, only those not seen here: no process twice.
+            # Without what its children took, who are looked at themselves.
             known.cpu = times.user + times.system
             known.read, known.written = moved.read_chars, moved.write_chars
             resident[known.job] = resident.get(known.job, 0) + process.memory_info().rss
