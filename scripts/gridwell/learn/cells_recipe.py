@@ -201,6 +201,7 @@ def train_shipped(
         For the card.
     """
     from gridwell.learn.fit import fit
+    from gridwell.learn.ranges import ranges_of
     from gridwell.network.weights import save_network
 
     shipped, facts = SHIPPED[name], facts_of(SHIPPED[name].recipe)
@@ -210,8 +211,9 @@ def train_shipped(
     def trained(fields: Sequence[Example], recipe: Recipe, first: Path | None) -> None:
         odds = [shipped.real * share for share in shares(fields)] if fields else []
         odds += [(1 - shipped.real) / len(drawn)] * len(drawn)
+        learned = prepared_fields([*fields, *drawn])
         network, _ = fit(
-            prepared_fields([*fields, *drawn]),
+            learned,
             recipe,
             shares=odds,
             start=first,
@@ -219,7 +221,7 @@ def train_shipped(
             checkpoint=out.with_suffix(".checkpoint"),
             policy=policy,
         )
-        save_network(out, network, facts)
+        save_network(out, network, facts | {"ranges": ranges_of(network, learned)})
 
     trained(seen, shipped.recipe, start)
     unseen = [one for one in real if one.source in HELD_OUT or not shipped.real]

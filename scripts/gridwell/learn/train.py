@@ -264,12 +264,13 @@ def _learn(
     """Train, and write weights and curve; one of several processes, where several train."""
     from gridwell.learn.fit import fit
     from gridwell.learn.parallel import rank
+    from gridwell.learn.ranges import ranges_of
     from gridwell.network.weights import save_network
 
     network, curve = fit(examples, recipe, **how)
     if rank() == 0:
         write_csv(told, curve)
-        save_network(kept, network, facts_of(recipe))
+        save_network(kept, network, facts_of(recipe) | {"ranges": ranges_of(network, examples)})
 
 
 def _key(of: str, recipe: Recipe, start: Path | None) -> str:

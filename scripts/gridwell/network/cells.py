@@ -7,6 +7,7 @@ are computed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gridwell.config.errors import InputError, Problem
-from gridwell.network.device import Policy, Precision, device, half_precision, one_thread
+from gridwell.network.device import Numbers, Policy, Precision, device, numbers, one_thread
 from gridwell.network.tiles import ReadRows, Tiling, stream_maps
 
 if TYPE_CHECKING:
+    from gridwell.network.eight_bits import EightBits
     from gridwell.network.unet import UNet
 
 Image = npt.NDArray[np.float32]
@@ -33,7 +35,8 @@ _BRIGHT = 6.0
 # What is bright is scaled to 1, but never less than this many times the noise.
 _LEAST_RANGE = 20.0
 _SAMPLE = 250_000
-_LIMITS = (-0.5, 4.0)
+LIMITS = (-0.5, 4.0)
+"""Between which a network is shown anything."""
 # Faint objects, 30 times fainter than the bright ones, are shown by a curve of their own.
 _STEEPNESS = 30.0
 
@@ -107,7 +110,7 @@ def shown(image: npt.NDArray[np.generic], levels: Sequence[Brightness]) -> Image
     """
     base = np.array([level.base for level in levels], np.float32)[:, None, None]
     span = np.array([level.span for level in levels], np.float32)[:, None, None]
-    return with_curve(np.clip((image.astype(np.float32) - base) / span, *_LIMITS))
+    return with_curve(np.clip((image.astype(np.float32) - base) / span, *LIMITS))
 
 
 def with_curve(linear: Image) -> Image:
@@ -141,10 +144,17 @@ class CellNetwork:
     Attributes
     ----------
     facts
-        What was written with the weights: ``classes`` (names, background first) and
-        ``instance`` (whether it knows instances).
+        What was written with the weights: ``classes`` (names, background first), ``instance``
+        (whether it knows instances), and ``ranges`` of its layers, where they were measured.
     channels
         Number of channels of an image.
+    numbers
+        What it multiplies: ``int8``, ``bfloat16`` or ``float32``.
+
+    Raises
+    ------
+    ValueError
+        If whole numbers are asked for and it has no ranges, or as `EightBits`.
     """
 
     def __init__(
@@ -158,8 +168,15 @@ class CellNetwork:
         self.facts = facts
         self.channels = network.inputs // 2
         self._place = device(policy)
-        self._half = half_precision(self._place, precision)
-        self._network = network.to(self._place)
+        ranges = facts.get("ranges")
+        self.numbers: Numbers = numbers(self._place, precision, whole=ranges is not None)
+        self._network: UNet | EightBits = network.to(self._place)
+        if self.numbers == "int8":
+            from gridwell.network.eight_bits import EightBits
+
+            if ranges is None:
+                raise ValueError("it was trained without ranges for whole numbers of 8 bits")
+            self._network = EightBits(network, ranges)
 
     @classmethod
     def load(
@@ -170,8 +187,8 @@ class CellNetwork:
         Raises
         ------
         InputError
-            If the file is missing, holds no network of cells, or a GPU is required and there
-            is none.
+            If the file is missing, holds no network of cells or none for the precision that is
+            asked for, or a GPU is required and there is none.
         """
         return _load(path, policy, precision)
 
@@ -198,7 +215,7 @@ class CellNetwork:
         with (
             one_thread(),
             torch.inference_mode(),
-            torch.autocast(self._place.type, torch.bfloat16, enabled=self._half),
+            torch.autocast(self._place.type, torch.bfloat16, enabled=self.numbers == "bfloat16"),
         ):
             placed = batch.to(self._place, memory_format=torch.channels_last, non_blocking=True)
             maps = self._network(placed).float()
@@ -306,7 +323,8 @@ def facts_of(path: Path) -> dict[str, Any]:
     from gridwell.network.weights import load_facts
 
     facts = load_facts(path)
-    if facts.get("kind") != KIND or not isinstance(facts.get("instance"), bool):
+    right = facts.get("kind") == KIND and isinstance(facts.get("instance"), bool)
+    if not (right and _are_ranges(facts.get("ranges", []))):
         raise InputError(
             Problem(
                 file=str(path),
@@ -318,9 +336,22 @@ def facts_of(path: Path) -> dict[str, Any]:
     return facts
 
 
+def _are_ranges(ranges: object) -> bool:
+    """Whether something is a list of sizes."""
+    return isinstance(ranges, list) and all(
+        isinstance(value, float | int) and 0 < value < math.inf for value in ranges
+    )
+
+
 @lru_cache(maxsize=4)
 def _load(path: Path, policy: Policy, precision: Precision) -> CellNetwork:
     from gridwell.network.weights import load_network
 
-    facts = facts_of(path)
-    return CellNetwork(load_network(path), facts, policy=policy, precision=precision)
+    facts, network = facts_of(path), load_network(path)
+    try:
+        return CellNetwork(network, facts, policy=policy, precision=precision)
+    except ValueError as error:
+        remedy = "Train it again, or set precision: auto"
+        raise InputError(
+            Problem(str(path), f"cannot compute in 8 bits: {error}", remedy)
+        ) from error

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 Policy = Literal["require", "allow", "forbid"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Numbers = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["auto"] | Numbers
 
 
 def require_gpu(policy: Policy) -> None:
@@ -46,22 +47,34 @@ def require_gpu(policy: Policy) -> None:
         )
 
 
-def half_precision(place: torch.device, precision: Precision = "auto") -> bool:
-    """Whether to multiply in bfloat16 on a device.
+def numbers(place: torch.device, precision: Precision, *, whole: bool) -> Numbers:
+    """Choose the numbers that a network multiplies.
 
     Parameters
     ----------
     place
         CPU or GPU.
     precision
-        ``auto``: where the device has it in hardware; elsewhere it would be slower, not faster.
-        A CPU that says so is tried as well: a library that is kept from using its instructions
-        takes three to nine times as long as in float32.
+        What the study asks for. ``auto``: whole numbers of 8 bits on a CPU, so that all CPUs say
+        the same, bfloat16 where a GPU has it, and else single precision.
+    whole
+        Whether the network can multiply whole numbers; where not, `half_precision` decides.
+    """
+    if precision != "auto":
+        return precision
+    if whole and place.type == "cpu":
+        return "int8"
+    return "bfloat16" if half_precision(place) else "float32"
+
+
+def half_precision(place: torch.device) -> bool:
+    """Whether a device has bfloat16 in hardware; elsewhere it would be slower, not faster.
+
+    A CPU that says so is tried as well: a library that is kept from using its instructions takes
+    three to nine times as long as in float32.
     """
     import torch
 
-    if precision != "auto":
-        return precision == "bfloat16"
     if place.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported()) and not _half_is_slow()

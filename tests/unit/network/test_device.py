@@ -6,7 +6,7 @@ import pytest
 import torch
 from gridwell.config.errors import InputError
 from gridwell.network import device as module
-from gridwell.network.device import device, half_precision, require_gpu
+from gridwell.network.device import device, half_precision, numbers, require_gpu
 
 
 @pytest.fixture(params=[False, True], ids=["no GPU", "GPU"])
@@ -39,8 +39,22 @@ def test_half_precision_where_a_cpu_has_it_and_is_not_slowed_by_it(monkeypatch, 
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_it)
     monkeypatch.setattr(module, "_half_is_slow", lambda: slow)
     assert half_precision(torch.device("cpu")) == (has_it and not slow)
-    assert half_precision(torch.device("cpu"), "bfloat16")
-    assert not half_precision(torch.device("cpu"), "float32")
+    assert numbers(torch.device("cpu"), "auto", whole=False) == (
+        "bfloat16" if has_it and not slow else "float32"
+    )
+
+
+def test_cpus_multiply_whole_numbers_where_they_can_and_what_is_asked_for_else():
+    cpu = torch.device("cpu")
+    assert numbers(cpu, "auto", whole=True) == "int8"
+    assert numbers(cpu, "float32", whole=True) == "float32"
+    assert numbers(cpu, "bfloat16", whole=False) == "bfloat16"
+
+
+def test_a_gpu_has_bfloat16_or_single_precision(monkeypatch):
+    for has_it, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has_it=has_it, **_: has_it)
+        assert numbers(torch.device("cuda"), "auto", whole=True) == expected
 
 
 @pytest.mark.parametrize(("half", "slow"), [(0.4, False), (1.2, False), (3.0, True)])
