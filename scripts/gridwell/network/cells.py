@@ -154,7 +154,7 @@ class CellNetwork:
     Raises
     ------
     ValueError
-        If whole numbers are asked for and it has no ranges, or as `EightBits`.
+        If whole numbers are asked for and it has no ranges or is on a GPU, or as `EightBits`.
     """
 
     def __init__(
@@ -174,8 +174,9 @@ class CellNetwork:
         if self.numbers == "int8":
             from gridwell.network.eight_bits import EightBits
 
-            if ranges is None:
-                raise ValueError("it was trained without ranges for whole numbers of 8 bits")
+            if ranges is None or self.on_gpu:
+                reason = "a GPU does not" if self.on_gpu else "it was trained without ranges"
+                raise ValueError(reason)
             self._network = EightBits(network, ranges)
 
     @classmethod
@@ -220,8 +221,8 @@ class CellNetwork:
             placed = batch.to(self._place, memory_format=torch.channels_last, non_blocking=True)
             maps = self._network(placed).float()
             first = 2 if self.facts["instance"] else 0
-            chance = torch.softmax(maps[:, first:], 1)
-            return torch.cat([maps[:, :first], chance], 1).cpu().numpy()
+            maps[:, first:] = torch.softmax(maps[:, first:], 1)
+            return maps.cpu().numpy()
 
     def maps(self, image: npt.NDArray[Any], levels: Sequence[Brightness] | None = None) -> Maps:
         """Compute the maps of one image that fits into memory.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from torch import nn
 from torch.nn import functional
 
 from gridwell.network.unet import UNet
+from gridwell.segment.pixels import compiled
 
+Array = np.ndarray[Any, np.dtype[Any]]
 Layer = Callable[[torch.Tensor], torch.Tensor]
 
 _LARGEST, _LARGEST_WEIGHT = 255, 127
@@ -46,12 +49,11 @@ class EightBits(nn.Module):
         first, *layers = convolutions(network)
         if len(ranges) != len(layers):
             raise ValueError(f"{len(ranges)} ranges, {len(layers)} layers")
-        self.inputs, self.reach, self._fine = network.inputs, network.reach, network.fine
+        self.inputs, self.reach = network.inputs, network.reach
+        self._side = 2 if network.fine else 1
         self._deepest = 1 + len(network.dilations)
-        device = first.weight.device
-        fast = device.type == "cpu" and in_hardware()
-        make = _in_8_bits if fast else _in_single_precision
-        self._kind = torch.uint8 if fast else torch.float32
+        make = _in_8_bits if in_hardware() else _in_single_precision
+        self._kind = np.uint8 if in_hardware() else np.float32
         steps = [value / _LARGEST for value in ranges]
         # What each layer reads: the one before; where the network goes up, a finer one as well.
         reads = [[at] for at in range(len(layers))]
@@ -59,26 +61,28 @@ class EightBits(nn.Module):
         for at, fine in ((up + 1, 5), (up + 3, 3), (up + 5, 1)):
             reads[at].append(fine)
         says = [layer.out_channels for layer in (first, *layers)]
-        shown = torch.full((first.in_channels,), _SHOWN, device=device)
-        self._first = _in_single_precision(first, *_weights(first, shown), steps[0])
+        weight, scale = _weights(first, torch.full((first.in_channels,), _SHOWN))
+        self._first = _summing(first, weight)
+        self._first_scale = (scale / steps[0]).numpy()
+        self._first_bias = (_bias(first) / steps[0]).numpy()
         self._layers = []
         for at, layer in enumerate(layers):
-            read = [torch.full((says[i],), steps[i], device=device) for i in reads[at]]
-            weights = _weights(layer, torch.cat(read))
-            self._layers.append(make(layer, *weights, said=(*steps, None)[at + 1]))
+            read = torch.cat([torch.full((says[i],), steps[i]) for i in reads[at]])
+            self._layers.append(make(layer, *_weights(layer, read), said=(*steps, None)[at + 1]))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Compute maps as `UNet` does."""
         layers = iter(self._layers)
-        one = _through(layers, 1, self._first((image / _SHOWN).round_()).to(self._kind))
+        sums = _rows(self._first(torch.round(image / _SHOWN)))
+        said = np.empty(sums.shape, self._kind)
+        _say(sums, self._first_scale, self._first_bias, said)
+        one = _through(layers, 1, _image(said, len(image)))
         two = _through(layers, 2, one)
         three = _through(layers, 2, two)
         deep = _through(layers, self._deepest, three)
         for fine in (three, two, one):
-            joined = torch.cat([functional.interpolate(deep, scale_factor=2.0), fine], 1)
-            deep = _through(layers, 2, joined)
-        maps = _through(layers, 1, deep)
-        return functional.pixel_shuffle(maps, 2) if self._fine else maps
+            deep = _through(layers, 2, _joined(deep, fine))
+        return _unfolded(_through(layers, 1, deep), self._side)
 
 
 def convolutions(network: UNet) -> list[nn.Conv2d]:
@@ -142,6 +146,67 @@ def _through(layers: Iterator[Layer], count: int, said: torch.Tensor) -> torch.T
     return said
 
 
+def _rows(image: torch.Tensor) -> Array:
+    """Rows of images (n, c, h, w), one below the other, (n h, w, c), in the same memory."""
+    return image.permute(0, 2, 3, 1).flatten(0, 1).numpy()
+
+
+def _image(rows: Array, count: int) -> torch.Tensor:
+    """Images of the rows."""
+    return torch.from_numpy(rows).unflatten(0, (count, -1)).permute(0, 3, 1, 2)
+
+
+def _joined(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
+    """Each pixel of the coarse image four times, and below it the channels of the fine one."""
+    small, large = _rows(coarse), _rows(fine)
+    joined = np.empty((*large.shape[:2], small.shape[2] + large.shape[2]), large.dtype)
+    _join(small, large, joined)
+    return _image(joined, len(fine))
+
+
+def _unfolded(maps: torch.Tensor, side: int) -> torch.Tensor:
+    """Lay out the channels of each pixel as a square of `side` pixels, as PyTorch's shuffle."""
+    n, channels, h, w = maps.shape
+    unfolded = np.empty((n, channels // side**2, h * side, w * side), np.float32)
+    _unfold(maps.permute(0, 2, 3, 1).numpy(), side, unfolded)
+    return torch.from_numpy(unfolded)
+
+
+@compiled
+def _say(sums: Array, scale: Array, bias: Array, said: Array) -> None:
+    """Round what sums mean to whole numbers; PyTorch would do so in five passes."""
+    h, w, channels = sums.shape
+    for y in range(h):
+        for x in range(w):
+            for c in range(channels):
+                value = np.rint(sums[y, x, c] * scale[c] + bias[c])
+                said[y, x, c] = min(max(value, np.float32(0)), np.float32(_LARGEST))
+
+
+@compiled
+def _join(small: Array, large: Array, joined: Array) -> None:
+    h, w, more = large.shape
+    channels = small.shape[2]
+    for y in range(h):
+        for x in range(w):
+            for c in range(channels):
+                joined[y, x, c] = small[y // 2, x // 2, c]
+            for c in range(more):
+                joined[y, x, channels + c] = large[y, x, c]
+
+
+@compiled
+def _unfold(maps: Array, side: int, unfolded: Array) -> None:
+    n, h, w, _ = maps.shape
+    for i in range(n):
+        for y in range(h):
+            for c in range(unfolded.shape[1]):
+                for place in range(side * side):
+                    row = unfolded[i, c, y * side + place // side]
+                    for x in range(w):
+                        row[x * side + place % side] = maps[i, y, x, c * side * side + place]
+
+
 def _weights(layer: nn.Conv2d, steps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Whole weights, and the scale of each output channel; the inputs' steps are in it."""
     weight = layer.weight.detach() * steps[None, :, None, None]
@@ -149,14 +214,18 @@ def _weights(layer: nn.Conv2d, steps: torch.Tensor) -> tuple[torch.Tensor, torch
     return torch.round(weight / scale[:, None, None, None]), scale
 
 
+def _bias(layer: nn.Conv2d) -> torch.Tensor:
+    return torch.zeros(layer.out_channels) if layer.bias is None else layer.bias.detach()
+
+
 def _in_8_bits(
     layer: nn.Conv2d, weight: torch.Tensor, scale: torch.Tensor, said: float | None
 ) -> Layer:
-    """Whole numbers by the CPU's instructions for them."""
+    """A layer by the CPU's instructions for whole numbers."""
     ops = torch.ops.onednn
     place = list(layer.stride), list(layer.padding), list(layer.dilation), layer.groups
     packed = ops.qconv_prepack(weight.to(torch.int8), scale, 1.0, 0, *place)
-    bias = None if layer.bias is None else layer.bias.detach()
+    bias = _bias(layer)
     zeros = torch.zeros(len(scale), dtype=torch.int32)
     out = (said, 0, torch.uint8, "relu") if said else (1.0, 0, torch.float32, "none")
 
@@ -174,14 +243,18 @@ def _in_single_precision(
 ) -> Layer:
     """The same in single precision, in which sums of whole numbers are exact up to 2^24."""
     step = said or 1.0
-    weight = weight.contiguous(memory_format=torch.channels_last)
-    factor = (scale / step)[:, None, None]
-    bias = None if layer.bias is None else (layer.bias.detach() / step)[:, None, None]
-    place = layer.stride, layer.padding, layer.dilation, layer.groups
+    summed = _summing(layer, weight)
+    factor, bias = (scale / step)[:, None, None], (_bias(layer) / step)[:, None, None]
 
     def run(read: torch.Tensor) -> torch.Tensor:
-        told = functional.conv2d(read, weight, None, *place).mul_(factor)
-        told = told if bias is None else told.add_(bias)
+        told = summed(read).mul_(factor).add_(bias)
         return told.round_().clamp_(0, _LARGEST) if said else told
 
     return run
+
+
+def _summing(layer: nn.Conv2d, weight: torch.Tensor) -> Layer:
+    """A layer's sums of products with other weights."""
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    place = layer.stride, layer.padding, layer.dilation, layer.groups
+    return lambda read: functional.conv2d(read, weight, None, *place)
