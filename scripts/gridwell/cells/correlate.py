@@ -75,12 +75,12 @@ def correlated(
 
 def _scores(nuclei: Array, image: Array, mask: Array, reach: int) -> Array:
     """Stained pixels under the nuclei at every shift, (2 reach + 1, 2 reach + 1)."""
-    flat, levels = flattened(image, mask, None)
-    above = flat - levels.base
-    bright = above[above > _STAINED * levels.noise]
+    flat, base, noise = flattened(image, mask, None)
+    above = flat - np.float32(base)
+    bright = above[above > _STAINED * noise]
     # Half of a bright pixel: the glow around a body would lie on its neighbours.
     least = np.quantile(bright, 0.9) / 2 if bright.size else np.inf
-    stained = (above > max(_STAINED * levels.noise, least)).astype(np.float32)
+    stained = (above > max(_STAINED * noise, least)).astype(np.float32)
     padded = cv2.copyMakeBorder(stained, *(reach,) * 4, cv2.BORDER_CONSTANT, value=0)
     # Sums of whole numbers: rounding takes off what the Fourier transform leaves.
     return np.rint(cv2.matchTemplate(padded, nuclei.astype(np.float32), cv2.TM_CCORR))

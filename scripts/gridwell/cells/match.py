@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -182,23 +181,40 @@ def _components(one: Array, slot: Array, gain: Array, n: int, m: int) -> Array:
     graph = coo_array((np.ones(one.size), (one, n + slot)), shape=(n + m,) * 2)
     _, component = connected_components(graph, directed=False)
     group = component[one]
-    order = np.argsort(group, kind="stable")
-    bounds = np.flatnonzero(np.r_[True, np.diff(group[order]) != 0, True])
-    chosen = []
-    for start, stop in pairwise(bounds):
-        edges = order[start:stop]
-        if edges.size > 1:
-            edges = edges[_best(one[edges], slot[edges], gain[edges])]
-        chosen.append(edges)
+    # Where all edges meet in one nucleus or one body, the best of them is all there is.
+    star = _all_alike(group, one) | _all_alike(group, slot)
+    stars = np.flatnonzero(star[group])
+    best = stars[np.lexsort((-gain[stars], group[stars]))]
+    chosen = [best[np.r_[True, np.diff(group[best]) != 0][: best.size]]]
+    rest = np.flatnonzero(~star[group])
+    order = rest[np.argsort(group[rest], kind="stable")]
+    several = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    chosen += [
+        edges[_best(one[edges], slot[edges], gain[edges])] for edges in several if edges.size
+    ]
     return np.concatenate(chosen)
+
+
+def _all_alike(group: Array, end: Array) -> Array:
+    """Whether all edges of a group have the same end, for each number of a group."""
+    low, high = np.full(group.max() + 1, end.max()), np.zeros(group.max() + 1, end.dtype)
+    np.minimum.at(low, group, end)
+    np.maximum.at(high, group, end)
+    return low == high
 
 
 def _best(one: Array, other: Array, gain: Array) -> Array:
     """Indices of the chosen edges of one connected component."""
-    rows, row = np.unique(one, return_inverse=True)
-    cols, col = np.unique(other, return_inverse=True)
-    table = np.zeros((rows.size, cols.size))
+    row, col = _ranks(one), _ranks(other)
+    table = np.zeros((max(row) + 1, max(col) + 1))
     edge = np.full(table.shape, -1)
     table[row, col], edge[row, col] = gain, np.arange(one.size)
     chosen = edge[linear_sum_assignment(table, maximize=True)]
     return chosen[chosen >= 0]
+
+
+def _ranks(values: Array) -> list[int]:
+    """Rank of each among the different ones; of a handful, Python tells it faster than NumPy."""
+    plain = values.tolist()
+    rank = {value: at for at, value in enumerate(sorted(set(plain)))}
+    return [rank[value] for value in plain]

@@ -13,7 +13,8 @@ from gridwell.cells.calibration import Calibration
 from gridwell.cells.match import Match
 from gridwell.cells.shift import Shift
 from gridwell.config.models import SegmentMethod
-from gridwell.segment.light import Levels, correct_light
+from gridwell.segment.light import flatten
+from gridwell.segment.pixels import compiled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -95,10 +96,9 @@ def stain_under(
         from it; standard deviation of the background.
     """
     at = np.flatnonzero(labels)
-    names, index = np.unique(labels.ravel()[at], return_inverse=True)
-    flat, levels = flattened(stain, mask, bodies)
-    seen = _moved(flat, shift, cv2.INTER_LINEAR).ravel()[at] - levels.base
-    size = np.bincount(index, minlength=names.size)
+    names, index, size = _counted(labels.ravel()[at])
+    flat, base, noise = flattened(stain, mask, bodies)
+    seen = _moved(flat, shift, cv2.INTER_LINEAR).ravel()[at] - np.float32(base)
     own = np.ones(at.size, bool)
     if bodies is not None:
         # Labels go through float32, exact up to 2^24, as remapping knows no wider integers.
@@ -111,13 +111,24 @@ def stain_under(
     left = np.bincount(index[own], minlength=names.size)
     covered = left < 0.5 * size
     own |= covered[index]
-    return names, _low(index[own], seen[own], names.size), covered, levels.noise
+    lower = np.empty(names.size, seen.dtype)
+    _low(index[own], seen[own], lower)
+    return names, lower, covered, noise
 
 
-def flattened(stain: Array, mask: Array, bodies: Array | None) -> tuple[Array, Levels]:
-    """Take the background off a stain, unsmoothed: float32 (h, w), and its levels.
+def _counted(labels: Array) -> tuple[Array, Array, Array]:
+    """Labels that occur, the index among them of each of `labels`, and how often each occurs."""
+    count = np.bincount(labels)
+    names = np.flatnonzero(count)
+    index = np.zeros(count.size, np.int64)
+    index[names] = np.arange(names.size)
+    return names, index[labels], count[names]
 
-    Levels are measured beside the bodies, where there is room: in a confluent spot most pixels
+
+def flattened(stain: Array, mask: Array, bodies: Array | None) -> tuple[Array, float, float]:
+    """Take the background off a stain, unsmoothed: float32 (h, w), its level and its noise.
+
+    They are measured beside the bodies, where there is room: in a confluent spot most pixels
     are cells, and the most common level is theirs.
     """
     if bodies is not None and bodies.any():
@@ -125,15 +136,21 @@ def flattened(stain: Array, mask: Array, bodies: Array | None) -> tuple[Array, L
         free = mask & ~near
         if free.sum() >= max(_LEAST_FREE, 0.01 * mask.sum()):
             mask = free
-    return correct_light(stain, _LIGHT, mask)
+    return flatten(stain, _LIGHT, mask)
 
 
-def _low(index: Array, values: Array, groups: int) -> Array:
+@compiled
+def _low(index: Array, values: Array, lower: Array) -> None:
     """Quantile of the values of each group; every group has one."""
-    order = np.lexsort((values, index))
-    size = np.bincount(index, minlength=groups)
-    start = np.cumsum(size) - size
-    return values[order][start + (_LOW * (size - 1)).astype(np.int64)]
+    size = np.bincount(index, minlength=lower.size)
+    begin = np.cumsum(size) - size
+    grouped, end = np.empty_like(values), begin.copy()
+    for i in range(index.size):
+        grouped[end[index[i]]] = values[i]
+        end[index[i]] += 1
+    for group in range(lower.size):
+        ordered = np.sort(grouped[begin[group] : end[group]])
+        lower[group] = ordered[int(_LOW * (size[group] - 1))]
 
 
 def _moved(image: Array, shift: Array, interpolation: int) -> Array:
@@ -152,12 +169,12 @@ def sharpness(labels: Array, image: Array) -> float:
     if at.size == 0:
         return float("nan")
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
-    slope = np.hypot(
+    slope = cv2.magnitude(
         cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8),
         cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8),
     )
     background = float(np.median(smooth[labels == 0])) if (labels == 0).any() else 0.0
-    names, index, size = np.unique(labels.ravel()[at], return_inverse=True, return_counts=True)
+    names, index, size = _counted(labels.ravel()[at])
     height = np.bincount(index, smooth.ravel()[at], names.size) / size - background
     cross = np.ones((3, 3), np.uint8)
     numbers = labels.astype(np.float32)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from gridwell.config.models import SegmentMethod
-from gridwell.segment.pixels import box_mean, disc, enlarge, on_grid, reduce
+from gridwell.segment.pixels import box_mean, compiled, disc, enlarge, on_grid, reduce
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -118,6 +118,23 @@ def correct_light(
     flat, levels
         float32 (h, w), and the levels that were given or measured within `mask`.
     """
+    flat, start, inside = _corrected(image, method, mask, valid, levels)
+    if levels is None:
+        rounding = least_noise(image, method, start.unit)
+        levels = measure_levels(flat[inside], method, start, rounding)
+    return flat, levels
+
+
+def flatten(image: Array, method: SegmentMethod, mask: Array) -> tuple[Array, float, float]:
+    """Return the image as `correct_light` does, and the level and noise of what is left."""
+    flat, start, inside = _corrected(image, method, mask, None, None)
+    return flat, *background_level(flat[inside], least_noise(image, method, start.unit))
+
+
+def _corrected(
+    image: Array, method: SegmentMethod, mask: Array, valid: Array | None, levels: Levels | None
+) -> tuple[Array, Levels, Array]:
+    """The image without its background, what was measured on the way, and where."""
     valid = np.ones(image.shape, bool) if valid is None else valid
     inside = mask & valid
     inside = inside if inside.any() else np.ones(image.shape, bool)
@@ -135,10 +152,7 @@ def correct_light(
     done = 0
     if light and light.smooth:
         smooth, done = _without_slopes(smooth, method, valid, rough, unit, passes=passes)
-    if levels is None:
-        start = Levels(unit, lamp, rough, done, 0.0, 0.0, 0.0, 0.0, 0.0)
-        levels = measure_levels(smooth[inside], method, start, rounding)
-    return smooth, levels
+    return smooth, Levels(unit, lamp, rough, done, 0.0, 0.0, 0.0, 0.0, 0.0), inside
 
 
 def grey_step(image: Array) -> float:
@@ -279,16 +293,30 @@ def _planes(rest: Array, free: Array, method: SegmentMethod) -> Array:
             image, cv2.CV_64F, kernels[x], kernels[y], borderType=cv2.BORDER_CONSTANT
         )
 
-    powers = [(0, 0), (1, 0), (0, 1)]
-    matrix = np.stack(
-        [np.stack([moment(weight, a + c, b + d) for c, d in powers], axis=-1) for a, b in powers],
-        axis=-2,
-    )
+    moments = np.stack([moment(weight, x, y) for x, y in _POWERS])
     # A weak pull to 0 decides where free pixels are few or lie in a line.
-    matrix += np.diag([1e-3, 0.05, 0.05]) * bell.sum() ** 2
-    vector = np.stack([moment(value, a, b) for a, b in powers], axis=-1)
-    fitted = np.linalg.solve(matrix, vector[..., None])[..., 0, 0]
+    pull = np.array([1e-3, 0.05, 0.05]) * bell.sum() ** 2
+    moments[[0, 3, 5]] += pull[:, None, None]
+    vector = np.stack([moment(value, x, y) for x, y in _POWERS[:3]])
+    fitted = np.empty(value.shape)
+    _fit(moments.reshape(6, -1), vector.reshape(3, -1), fitted.reshape(-1))
     return enlarge(fitted, factor, rest.shape)
+
+
+# Of x and y in the sums of a plane's normal equations: the first row, then what the others add.
+_POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
+
+
+@compiled
+def _fit(moments: Array, vector: Array, fitted: Array) -> None:
+    """Height of each plane where it is centred, by elimination; the matrices are definite."""
+    for i in range(fitted.size):
+        n, x, y, xx, xy, yy = moments[:, i]
+        v, vx, vy = vector[:, i]
+        # Without y, then without x.
+        n, x, v = n - y * y / yy, x - y * xy / yy, v - vy * y / yy
+        xx, vx = xx - xy * xy / yy, vx - vy * xy / yy
+        fitted[i] = (v - vx * x / xx) / (n - x * x / xx)
 
 
 def measure_levels(values: Array, method: SegmentMethod, levels: Levels, rounding: float) -> Levels:
@@ -341,10 +369,10 @@ def background_level(values: Array, rounding: float) -> tuple[float, float]:
     The level is the mode of the values; the noise comes from the values below the mode,
     which objects do not touch, so that spots full of cells and empty ones are judged alike.
     """
-    values = _sample(values)
-    base = _mode(values)
-    below = base - values[values < base]
-    spread = 1.4826 * float(np.median(below)) if below.size else 0.0
+    ordered = np.sort(_sample(values))
+    base = _mode(ordered)
+    below = base - ordered[: np.searchsorted(ordered, ordered.dtype.type(base))]
+    spread = 1.4826 * _middle(below) if below.size else 0.0
     return base, max(spread, rounding)
 
 
@@ -352,14 +380,18 @@ def _sample(values: Array) -> Array:
     return values.ravel()[:: max(1, values.size // 250_000)]
 
 
-def _mode(values: Array) -> float:
+def _mode(ordered: Array) -> float:
     """Centre of the narrowest interval that holds a third of the lower nine tenths."""
-    ordered = np.sort(values)
     ordered = ordered[: max(1, int(0.9 * ordered.size))]
     span = max(1, ordered.size // 3)
     widths = ordered[span - 1 :] - ordered[: ordered.size - span + 1]
     start = int(np.argmin(widths))
-    return float(np.median(ordered[start : start + span]))
+    return _middle(ordered[start : start + span])
+
+
+def _middle(ordered: Array) -> float:
+    """Median of ordered values."""
+    return float(ordered[(ordered.size - 1) // 2 : ordered.size // 2 + 1].mean())
 
 
 def _otsu(values: Array) -> float:

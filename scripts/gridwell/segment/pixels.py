@@ -16,12 +16,33 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop with numba; keep the machine code where a folder for it can be written.
+
+    Other threads go on meanwhile.
+    """
+    from numba import njit
+
+    try:
+        fast: Callable[..., Any] = njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        fast = njit(nogil=True)(function)
+    return fast
+
+
 def on_grid(image: Array, unit: float) -> Array:
     """Round grey values to multiples of `unit`, a power of two, as float32."""
+    rounded = np.empty(image.shape, np.float32)
+    _round(np.ascontiguousarray(image).reshape(-1), np.float32(unit), rounded.reshape(-1))
+    return rounded
+
+
+@compiled
+def _round(values: Array, unit: float, rounded: Array) -> None:
     # Not half: values that exact arithmetic puts between two steps are common, these are not.
-    return np.asarray(
-        np.floor(image * np.float32(1 / unit) + np.float32(0.37)) * np.float32(unit), np.float32
-    )
+    steps, up = np.float32(1) / unit, np.float32(0.37)
+    for i in range(values.size):
+        rounded[i] = np.floor(values[i] * steps + up) * unit
 
 
 def disc(radius: int) -> Array:
@@ -37,14 +58,24 @@ def reduce(image: Array, factor: int) -> Array:
     """
     if factor == 1:
         return image.astype(np.float64)
-    image = image.astype(np.uint8) if image.dtype == bool else image
+    image = image.view(np.uint8) if image.dtype == bool else image
+    means = np.empty((-(-image.shape[0] // factor), -(-image.shape[1] // factor)))
+    _average(image, factor, means)
+    return means
+
+
+@compiled
+def _average(image: Array, factor: int, means: Array) -> None:
     h, w = image.shape
-    down, right = -h % factor, -w % factor
-    if down or right:
-        image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
-    h, w = image.shape
-    rows = image.reshape(h // factor, factor, w).sum(axis=1, dtype=np.float64)
-    return np.asarray(rows.reshape(h // factor, w // factor, factor).sum(axis=2) / factor**2)
+    for i in range(means.shape[0]):
+        line = np.zeros(means.shape[1] * factor)
+        for y in range(i * factor, (i + 1) * factor):
+            row = image[min(y, h - 1)]
+            for x in range(w):
+                line[x] += row[x]
+        line[w:] = line[w - 1]
+        for j in range(means.shape[1]):
+            means[i, j] = line[j * factor : (j + 1) * factor].sum() / factor**2
 
 
 def enlarge(small: Array, factor: int, shape: tuple[int, ...]) -> Array:
@@ -52,19 +83,28 @@ def enlarge(small: Array, factor: int, shape: tuple[int, ...]) -> Array:
     small = small.astype(np.float32)
     if factor == 1:
         return small
-    wide = np.ascontiguousarray(_stretch(np.ascontiguousarray(small.T), factor)[: shape[1]].T)
-    return _stretch(wide, factor)[: shape[0]]
+    large = np.empty(shape, np.float32)
+    _interpolate(small, factor, large)
+    return large
 
 
-def _stretch(small: Array, factor: int) -> Array:
-    """Interpolate the rows; OpenCV's weights would depend on the place in the image."""
-    before = np.concatenate([small[:1], small[:-1]])
-    after = np.concatenate([small[1:], small[-1:]])
-    tall = np.empty((small.shape[0], factor, small.shape[1]), np.float32)
-    for k in range(factor):
-        part = np.float32((k + 0.5) / factor - 0.5)
-        tall[:, k] = small + abs(part) * ((after if part > 0 else before) - small)
-    return tall.reshape(-1, small.shape[1])
+@compiled
+def _interpolate(small: Array, factor: int, large: Array) -> None:
+    """Along x, then along y; OpenCV's weights would depend on the place in the image."""
+    h, w = small.shape
+    wide = np.empty((h, large.shape[1]), np.float32)
+    for x in range(wide.shape[1]):
+        part = np.float32((x % factor + 0.5) / factor - 0.5)
+        j = x // factor
+        beside = min(j + 1, w - 1) if part > 0 else max(j - 1, 0)
+        for i in range(h):
+            wide[i, x] = small[i, j] + abs(part) * (small[i, beside] - small[i, j])
+    for y in range(large.shape[0]):
+        part = np.float32((y % factor + 0.5) / factor - 0.5)
+        i = y // factor
+        beside = min(i + 1, h - 1) if part > 0 else max(i - 1, 0)
+        for x in range(wide.shape[1]):
+            large[y, x] = wide[i, x] + abs(part) * (wide[beside, x] - wide[i, x])
 
 
 def box_mean(image: Array, size: int, border: int = cv2.BORDER_REFLECT_101) -> Array:
@@ -83,14 +123,3 @@ def distance(mask: Array) -> Array:
     """
     rough = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.sqrt(np.rint(rough * rough))
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a loop with numba; keep the machine code where a folder for it can be written."""
-    from numba import njit
-
-    try:
-        fast: Callable[..., Any] = njit(cache=True)(function)
-    except RuntimeError:
-        fast = njit(function)
-    return fast
