@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gridwell.cells.flags import is_blurred, is_saturated, join_flags, spot_rows
-from gridwell.cells.pixels import Pixels
+from gridwell.cells.pixels import STAINS, Pixels
 from gridwell.cells.stain import Stain
 from gridwell.cells.states import STATES
 from gridwell.cells.viability import viability_intervals
@@ -19,6 +20,10 @@ from gridwell.images.spots import SpotFrame
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tables = Mapping[str, list[pd.DataFrame]]
+Features = Callable[[Array], pd.DataFrame]
+
+# Rows of cells whose features are in memory together.
+_AT_ONCE = 2**14
 
 # Part of a spot's nuclei in bodies that hold several, above which its bodies count as merged.
 _MERGED_PART = 0.2
@@ -30,7 +35,7 @@ def cell_table(
     stains: list[Stain],
     states: list[Array],
     options: FuseOptions,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, dict[str, Array]]:
     """One row per nucleus and per body that no nucleus took; columns of ``cells.parquet``.
 
     Parameters
@@ -41,6 +46,12 @@ def cell_table(
         Probabilities of the states of the nuclei of each spot, (k, 4).
     options
         Settings.
+
+    Returns
+    -------
+    cells, objects
+        The table without the features of the objects; for each role the row of each cell's
+        object in the table of all features, -1 for none.
     """
     starts = {role: np.cumsum([0, *map(len, own)]) for role, own in tables.items()}
     rows = [_rows_of_spot(at, tables, stains, starts) for at in range(len(states))]
@@ -73,14 +84,53 @@ def cell_table(
         columns[f"distance_{role}"] = _of_nuclei(stain.joined("distance"), nucleus)
         columns[f"{role}_shared"] = _shared(stain, nucleus)
         columns[f"intensity_{role}"] = _of_nuclei(np.concatenate(stain.intensity), nucleus)
-        if role not in tables:
-            columns[f"{role}_label"] = pd.array([None] * len(spot), dtype="Int64")
-    parts = [
-        _features(tables[role], index, role) for role, index in taken.items() if role in tables
-    ]
-    cells = pd.concat([pd.DataFrame(columns), *parts], axis=1)
+    objects = {
+        role: _rows_in_file(tables[role], own) for role, own in taken.items() if role in tables
+    }
+    return pd.DataFrame(columns), objects
+
+
+def _rows_in_file(tables: list[pd.DataFrame], taken: Array) -> Array:
+    """Rows of the objects that were taken from all spots' tables put together."""
+    rows = np.concatenate([[-1], *(table["row"].to_numpy() for table in tables)])
+    return rows[taken + 1].astype(np.int64)
+
+
+def with_features(
+    cells: pd.DataFrame, objects: Mapping[str, Array], features: Mapping[str, Features]
+) -> Iterator[pd.DataFrame]:
+    """Add the features of their objects to cells, some spots at a time.
+
+    Parameters
+    ----------
+    cells, objects
+        As `cell_table` makes them.
+    features
+        Reads rows of the tables of features, by role.
+
+    Yields
+    ------
+    Rows with all columns of ``cells.parquet``; at least once.
+    """
     first = column_names("cells.parquet")
-    return cells[[*first, *(name for name in cells if name not in first)]]
+    begins = np.flatnonzero(cells["cell"].to_numpy() == 1)
+    for start, stop in pairwise(_cuts(begins, len(cells))):
+        part = cells.iloc[start:stop].reset_index(drop=True)
+        own = [_features(features[role], rows[start:stop], role) for role, rows in objects.items()]
+        whole = pd.concat([part, *own], axis=1)
+        for role in STAINS:
+            if role not in objects:
+                whole[f"{role}_label"] = pd.array([None] * len(part), dtype="Int64")
+        yield whole[[*first, *(name for name in whole if name not in first)]]
+
+
+def _cuts(begins: Array, count: int) -> list[int]:
+    """Where to cut rows: at the first beginning of a spot after so many rows, and at the ends."""
+    cuts = [0]
+    for begin in begins:
+        if begin - cuts[-1] >= _AT_ONCE:
+            cuts.append(int(begin))
+    return [*cuts, count]
 
 
 def _rows_of_spot(
@@ -149,15 +199,13 @@ def _names(live: Array, dead: Array) -> Array:
     return states
 
 
-def _features(tables: list[pd.DataFrame], index: Array, role: str) -> pd.DataFrame:
-    """Rows `index` of a role's tables put together, empty for -1, with the role as prefix."""
-    table = pd.concat(tables, ignore_index=True).drop(columns=["spot", "x", "y"])
+def _features(read: Features, rows: Array, role: str) -> pd.DataFrame:
+    """Rows of a role's features, empty for -1, with the role as prefix."""
+    table = read(rows[rows >= 0]).drop(columns=["spot", "x", "y"])
     whole = dict.fromkeys(("label", "area"), "Int64") | {"edge": "boolean"}
     table = table.astype({name: kind for name, kind in whole.items() if name in table})
     return (
-        table.reindex(np.where(index < 0, len(table), index))
-        .reset_index(drop=True)
-        .add_prefix(f"{role}_")
+        table.set_axis(np.flatnonzero(rows >= 0)).reindex(range(len(rows))).add_prefix(f"{role}_")
     )
 
 

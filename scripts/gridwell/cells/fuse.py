@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from gridwell.cells.calibration import Calibration, calibrate, evidence
-from gridwell.cells.cell_tables import cell_table, spot_table
+from gridwell.cells.cell_tables import Features, cell_table, spot_table, with_features
 from gridwell.cells.flags import is_blurred
 from gridwell.cells.locate import locate
 from gridwell.cells.pixels import STAINS, Pixels, SlidePixels
 from gridwell.cells.stain import Stain, sharpness, stain_under
 from gridwell.cells.states import state_probabilities
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.files import write_csv, write_json, write_parquet
+from gridwell.config.files import ParquetRows, write_csv, write_json, write_parquet
 from gridwell.config.models import FuseOptions, SpotRole
 from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.images.spots import SpotFrame
@@ -30,8 +30,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # Of a spot: sharpness, and for each stain intensity, cover and noise.
 _Measured = tuple[float, list[tuple[Array, Array, float]]]
+NEEDED = ["spot", "label", "x", "y", "area", "max"]
+"""Features that the fusion itself looks at; all others are handed through."""
 # Spots read at once: enough to read whole parts of a shard, few enough for little memory.
-_BLOCK = 8
+_BLOCK = 4
 # Intensity over the noise of a pixel below which a body is no proof of a stain by itself.
 _FAINT = 3.0
 # Cells with the live stain from which its bleed-through is told, and how bright (noises).
@@ -83,9 +85,13 @@ def fuse_slide(
     if provenance is not None:
         provenance = with_inputs(provenance, map(read_provenance, instances.values()))
     pixels = SlidePixels(spots_zarr, labels)
-    tables = {role: pd.read_parquet(path) for role, path in instances.items()}
+    tables = {
+        role: by_spot(pd.read_parquet(path, columns=NEEDED), pixels.frame)
+        for role, path in instances.items()
+    }
     fused = fuse(pixels, tables, options=options, controls=controls, threads=threads)
-    write_parquet(cells_out, fused.cells, provenance)
+    features = {role: ParquetRows(path) for role, path in instances.items()}
+    write_parquet(cells_out, fused.with_features(features), provenance)
     write_csv(spots_out, fused.spots, provenance)
     write_json(shifts_out, fused.facts)
 
@@ -96,20 +102,29 @@ class Fused:
 
     Attributes
     ----------
-    cells, spots
-        Tables as ``cells.parquet`` and ``spots.csv``.
+    cells
+        Table as ``cells.parquet``, without the features of the objects.
+    objects
+        Row of each cell's object in the table of each role, -1 for none.
+    spots
+        Table as ``spots.csv``.
     facts
         For each stain: shift, quality, calibration, bleed-through.
     """
 
     cells: pd.DataFrame
+    objects: Mapping[str, Array]
     spots: pd.DataFrame
     facts: dict[str, Any]
+
+    def with_features(self, features: Mapping[str, Features]) -> Iterator[pd.DataFrame]:
+        """Return ``cells.parquet`` in parts; see `gridwell.cells.cell_tables.with_features`."""
+        return with_features(self.cells, self.objects, features)
 
 
 def fuse(
     pixels: Pixels,
-    tables: Mapping[str, pd.DataFrame],
+    tables: Mapping[str, list[pd.DataFrame]],
     *,
     options: FuseOptions,
     controls: Mapping[str, str] | None = None,
@@ -129,7 +144,7 @@ def fuse(
     pixels
         Images and labels.
     tables
-        Features of the objects by role, columns of ``instances/<channel>.parquet``.
+        Features of the objects by role, as `by_spot` parts them.
     options, controls, threads
         As in `fuse_slide`.
 
@@ -139,9 +154,8 @@ def fuse(
         If a stain was not segmented and the method needs it.
     """
     _check_method(tables, options)
-    sorted_tables = {role: _by_spot(table, pixels.frame) for role, table in tables.items()}
-    nuclei = sorted_tables["nuclei"]
-    stains = [locate(role, pixels, sorted_tables, options) for role in STAINS]
+    nuclei = tables["nuclei"]
+    stains = [locate(role, pixels, tables, options) for role in STAINS]
     focus = _measure_pixels(pixels, nuclei, stains, threads)
     spot = np.repeat(np.arange(len(nuclei)), [len(table) for table in nuclei])
     roles = np.array([(controls or {}).get(name, "") for name in pixels.frame.spots])[spot]
@@ -156,12 +170,12 @@ def fuse(
     if options.method == "posterior":
         for stain, columns in zip(stains, ((0, 1), (1, 2)), strict=True):
             _drop_unstained(stain, [each[:, columns].sum(axis=1) for each in parts])
-    cells = cell_table(pixels.frame, sorted_tables, stains, parts, options)
-    spots = spot_table(pixels, cells, sorted_tables, stains, parts, focus=focus, options=options)
-    return Fused(cells, spots, {stain.role: stain.facts() for stain in stains})
+    cells, objects = cell_table(pixels.frame, tables, stains, parts, options)
+    spots = spot_table(pixels, cells, tables, stains, parts, focus=focus, options=options)
+    return Fused(cells, objects, spots, {stain.role: stain.facts() for stain in stains})
 
 
-def _check_method(tables: Mapping[str, pd.DataFrame], options: FuseOptions) -> None:
+def _check_method(tables: Mapping[str, list[pd.DataFrame]], options: FuseOptions) -> None:
     """Matching alone needs something to match."""
     missing = [role for role in STAINS if role not in tables]
     if missing and options.method != "posterior":
@@ -176,10 +190,25 @@ def _check_method(tables: Mapping[str, pd.DataFrame], options: FuseOptions) -> N
         )
 
 
-def _by_spot(table: pd.DataFrame, frame: SpotFrame) -> list[pd.DataFrame]:
-    """Objects of each spot from the top of the slide: an order that labels do not change."""
+def by_spot(table: pd.DataFrame, frame: SpotFrame) -> list[pd.DataFrame]:
+    """Part objects by their spots.
+
+    Parameters
+    ----------
+    table
+        Features, columns `NEEDED` of ``instances/<channel>.parquet``.
+    frame
+        The spots.
+
+    Returns
+    -------
+    For each spot its objects from the top of the slide, an order that labels do not change, with
+    the column ``row`` that tells where in `table` they are, and without ``spot``.
+    """
+    table = table[NEEDED].assign(row=np.arange(len(table)))
     table = table.sort_values(["y", "x", "label"], kind="stable")
-    groups = dict(iter(table.groupby("spot", sort=False)))
+    spots = table.pop("spot").to_numpy()
+    groups = dict(iter(table.groupby(spots, sort=False)))
     nothing = table.iloc[:0]
     return [groups.get(spot, nothing).reset_index(drop=True) for spot in frame.spots]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gridwell.cells.features import measure
-from gridwell.cells.fuse import Fused, fuse
+from gridwell.cells.fuse import Fused, by_spot, fuse
 from gridwell.cells.pixels import ImagePixels
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.files import write_csv, write_parquet
@@ -66,13 +68,19 @@ def fuse_images(
         table = measure(own, pixels[role], others, _RING)
         table.insert(0, "spot", _SPOT)
         tables[role] = table.astype({"spot": "str"})
-    fused = fuse(ImagePixels(frame, pixels, objects), tables, options=options)
+    parted = {role: by_spot(table, frame) for role, table in tables.items()}
+    fused = fuse(ImagePixels(frame, pixels, objects), parted, options=options)
     if cells_out:
         write = write_csv if cells_out.suffix.lower() == ".csv" else write_parquet
-        write(cells_out, fused.cells)
+        features = {role: partial(_rows, table) for role, table in tables.items()}
+        write(cells_out, pd.concat(fused.with_features(features), ignore_index=True))
     if spots_out:
         write_csv(spots_out, fused.spots)
     return fused
+
+
+def _rows(table: pd.DataFrame, rows: Array) -> pd.DataFrame:
+    return table.iloc[rows]
 
 
 def _image(path: Path) -> Array:

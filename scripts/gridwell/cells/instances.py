@@ -45,6 +45,8 @@ _UNMEASURED_ROLES = ("grid", "colour")
 _WORTH_A_PROCESS = 2**23
 # Pixels of a channel that are read at once: one by one, spots take three times as long.
 _READ = 2**23
+# Objects from which on a row of spots begins a new row group of the table.
+_GROUP = 2**14
 # Spots that the brightness of a slide is measured on.
 _MEASURED = 96
 
@@ -100,6 +102,7 @@ def segment_channel(
         Path(spots_zarr), channel, options, gpu=gpu, precision=precision, study=study
     )
     tables: list[pd.DataFrame] = []
+    found: list[pd.DataFrame] = []
     failed: dict[str, str] = {}
     shape = stack.shape(channel)
     rows = [range(start, start + frame.cols) for start in range(0, shape[0], frame.cols)]
@@ -115,12 +118,13 @@ def segment_channel(
                 if reason:
                     failed[frame.spots[index]] = reason
                     _log.warning("%s, channel %s: %s", frame.spots[index], channel, reason)
-                tables.append(_on_slide(table, frame, index))
+                found.append(_on_slide(table, frame, index))
             step(len(spots))
+            if spots.stop == shape[0] or sum(map(len, found)) >= _GROUP:
+                tables.append(pd.concat(found, ignore_index=True))
+                found.clear()
         writer.note(channel=channel, failed=failed, **work.chosen)
-    write_parquet(
-        instances_out, pd.concat(tables, ignore_index=True), _whole(provenance, stack, work, study)
-    )
+    write_parquet(instances_out, tables, _whole(provenance, stack, work, study))
 
 
 def _whole(

@@ -7,8 +7,10 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ from gridwell.config.errors import InputError, Problem
 from gridwell.config.provenance import KEY, Provenance, side_file
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 # A spreadsheet runs a cell that begins so; a leading apostrophe makes it text again.
@@ -112,15 +116,53 @@ def _defuse(value: Any) -> Any:
 
 
 def write_parquet(
-    path: str | os.PathLike[str], table: pd.DataFrame, provenance: Provenance | None = None
+    path: str | os.PathLike[str],
+    table: pd.DataFrame | Iterable[pd.DataFrame],
+    provenance: Provenance | None = None,
 ) -> None:
-    """Write a table as zstd Parquet, same bytes for the same table and provenance."""
+    """Write a table as zstd Parquet, same bytes for the same table and provenance.
+
+    A table may come in parts with the same columns, at least one, that are never in memory
+    together; each becomes a row group, and `ParquetRows` reads no more than it needs.
+    """
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = pa.Table.from_pandas(table, preserve_index=False)
+    parts = iter([table] if isinstance(table, pd.DataFrame) else table)
+    first = pa.Table.from_pandas(next(parts), preserve_index=False)
+    schema = first.schema
     if provenance is not None:
         said = {KEY: json.dumps(provenance, ensure_ascii=False).encode()}
-        columns = columns.replace_schema_metadata({**(columns.schema.metadata or {}), **said})
-    with whole(path) as part:
-        pq.write_table(columns, part, compression="zstd")
+        schema = schema.with_metadata({**(schema.metadata or {}), **said})
+    rest = (pa.Table.from_pandas(part, schema=schema, preserve_index=False) for part in parts)
+    with whole(path) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        for part in chain([first], rest):
+            writer.write_table(part)
+
+
+class ParquetRows:
+    """Rows of a Parquet table, read as they are needed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(path)
+        about = self._file.metadata
+        sizes = [about.row_group(group).num_rows for group in range(about.num_row_groups)]
+        self._starts = [0, *accumulate(sizes)]
+
+    def __call__(self, rows: npt.NDArray[np.int64]) -> pd.DataFrame:
+        """Read rows, by their numbers from 0, in the order in which they are given."""
+        if not len(rows):
+            return self._file.schema_arrow.empty_table().to_pandas()
+        first = bisect_right(self._starts, int(rows.min())) - 1
+        last = bisect_right(self._starts, int(rows.max())) - 1
+        table = self._file.read_row_groups(range(first, last + 1)).to_pandas()
+        return table.iloc[rows - self._starts[first]]
