@@ -42,7 +42,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from stages import codecs, plain_pipeline
+from stages import codecs, multiplications, plain_pipeline
 from watch_jobs import Job, run_watched
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -255,29 +255,27 @@ def read_and_encoded(study: Path) -> float:
 
 
 def multiplied(study: Path) -> float:
-    """The network's multiplications at the rate at which this CPU multiplies matrices."""
-    import torch
+    """The network's multiplications at the rate at which this CPU can multiply such numbers."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    torch.set_num_threads(1)
-    dtype = torch.bfloat16 if network_of("nuclei")._half else torch.float32
-    one = torch.rand(2048, 2048).to(dtype)
-    one @ one
-    with Timed() as timed:
-        for _ in range(5):
-            one @ one
-    rate = 5 * 2 * 2048**3 / timed.seconds
     stack = spots(study)
-    with FlopCounterMode(display=False) as counter:
-        for name in SEGMENTED:
-            network_of(name).maps(stack.read(name, 0, 1)[0])
-    return counter.get_total_flops() * len(stack.names) / rate
+    operations = 0
+    for name in SEGMENTED:
+        network = CellNetwork.load(weights_of_channel(name), policy="forbid", precision="float32")
+        with FlopCounterMode(display=False) as counter:
+            network.maps(stack.read(name, 0, 1)[0])
+        operations += counter.get_total_flops()
+    return operations * len(stack.names) / multiplications(network_of("nuclei").numbers)
+
+
+def weights_of_channel(channel: str) -> Path:
+    """Weights that segment a channel when nothing is told; roles are called like channels."""
+    return weights_of(SegmentOptions().of(channel, channel).weights)
 
 
 def network_of(channel: str) -> CellNetwork:
-    """Network that segments a channel when nothing is told; roles are called like channels."""
-    method = SegmentOptions().of(channel, channel)
-    return CellNetwork.load(weights_of(method.weights), policy="forbid")
+    """Network that segments a channel when nothing is told."""
+    return CellNetwork.load(weights_of_channel(channel), policy="forbid")
 
 
 def network_alone(study: Path) -> float:

@@ -53,7 +53,7 @@ class EightBits(nn.Module):
         self._side = 2 if network.fine else 1
         self._deepest = 1 + len(network.dilations)
         make = _in_8_bits if in_hardware() else _in_single_precision
-        self._kind = np.uint8 if in_hardware() else np.float32
+        kind = np.uint8 if in_hardware() else np.float32
         steps = [value / _LARGEST for value in ranges]
         # What each layer reads: the one before; where the network goes up, a finer one as well.
         reads = [[at] for at in range(len(layers))]
@@ -62,9 +62,7 @@ class EightBits(nn.Module):
             reads[at].append(fine)
         says = [layer.out_channels for layer in (first, *layers)]
         weight, scale = _weights(first, torch.full((first.in_channels,), _SHOWN))
-        self._first = _summing(first, weight)
-        self._first_scale = (scale / steps[0]).numpy()
-        self._first_bias = (_bias(first) / steps[0]).numpy()
+        self._first = _in_single_precision(first, weight, scale, steps[0], kind)
         self._layers = []
         for at, layer in enumerate(layers):
             read = torch.cat([torch.full((says[i],), steps[i]) for i in reads[at]])
@@ -73,10 +71,7 @@ class EightBits(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Compute maps as `UNet` does."""
         layers = iter(self._layers)
-        sums = _rows(self._first(torch.round(image / _SHOWN)))
-        said = np.empty(sums.shape, self._kind)
-        _say(sums, self._first_scale, self._first_bias, said)
-        one = _through(layers, 1, _image(said, len(image)))
+        one = _through(layers, 1, self._first(torch.round(image / _SHOWN)))
         two = _through(layers, 2, one)
         three = _through(layers, 2, two)
         deep = _through(layers, self._deepest, three)
@@ -239,22 +234,25 @@ def _in_8_bits(
 
 
 def _in_single_precision(
-    layer: nn.Conv2d, weight: torch.Tensor, scale: torch.Tensor, said: float | None
+    layer: nn.Conv2d,
+    weight: torch.Tensor,
+    scale: torch.Tensor,
+    said: float | None,
+    kind: type[np.generic] = np.float32,
 ) -> Layer:
     """The same in single precision, in which sums of whole numbers are exact up to 2^24."""
     step = said or 1.0
-    summed = _summing(layer, weight)
-    factor, bias = (scale / step)[:, None, None], (_bias(layer) / step)[:, None, None]
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    factor, bias = scale / step, _bias(layer) / step
+    place = layer.stride, layer.padding, layer.dilation, layer.groups
 
     def run(read: torch.Tensor) -> torch.Tensor:
-        told = summed(read).mul_(factor).add_(bias)
-        return told.round_().clamp_(0, _LARGEST) if said else told
+        sums = functional.conv2d(read, weight, None, *place)
+        if not said:
+            return sums.mul_(factor[:, None, None]).add_(bias[:, None, None])
+        rows = _rows(sums)
+        whole = np.empty(rows.shape, kind)
+        _say(rows, factor.numpy(), bias.numpy(), whole)
+        return _image(whole, len(sums))
 
     return run
-
-
-def _summing(layer: nn.Conv2d, weight: torch.Tensor) -> Layer:
-    """A layer's sums of products with other weights."""
-    weight = weight.contiguous(memory_format=torch.channels_last)
-    place = layer.stride, layer.padding, layer.dilation, layer.groups
-    return lambda read: functional.conv2d(read, weight, None, *place)
