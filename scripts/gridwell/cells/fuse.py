@@ -208,7 +208,7 @@ def by_spot(table: pd.DataFrame, frame: SpotFrame) -> list[pd.DataFrame]:
     table = table[NEEDED].assign(row=np.arange(len(table)))
     table = table.sort_values(["y", "x", "label"], kind="stable")
     spots = table.pop("spot").to_numpy()
-    groups = dict(iter(table.groupby(spots, sort=False)))
+    groups: dict[Any, pd.DataFrame] = dict(iter(table.groupby(spots, sort=False)))
     nothing = table.iloc[:0]
     return [groups.get(spot, nothing).reset_index(drop=True) for spot in frame.spots]
 

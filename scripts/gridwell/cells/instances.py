@@ -255,8 +255,8 @@ class _Worker:
         except Exception as error:  # one that cannot be read must not take its neighbours with it
             if len(spots) == 1:
                 return [self._failed(error)]
-            ones = zip(spots, maps or [None] * len(spots), strict=True)
-            return [self(range(i, i + 1), own and [own])[0] for i, own in ones]
+            ones = [slice(at, at + 1) for at in range(len(spots))]
+            return [self(spots[one], maps[one] if maps else None)[0] for one in ones]
         return [
             self._one(
                 index,

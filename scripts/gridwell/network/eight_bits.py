@@ -244,7 +244,7 @@ def _in_single_precision(
     step = said or 1.0
     weight = weight.contiguous(memory_format=torch.channels_last)
     factor, bias = scale / step, _bias(layer) / step
-    place = layer.stride, layer.padding, layer.dilation, layer.groups
+    place: Any = layer.stride, layer.padding, layer.dilation, layer.groups
 
     def run(read: torch.Tensor) -> torch.Tensor:
         sums = functional.conv2d(read, weight, None, *place)

@@ -7,6 +7,7 @@ from pathlib import Path
 import gridwell.cells.instances as module
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from gridwell.cells.instances import segment_channel
 from gridwell.cells.objects import summarise_objects
@@ -82,7 +83,14 @@ def test_directions_are_those_of_the_slide(folder: Path, monkeypatch: pytest.Mon
     assert table["orientation"].to_numpy() == pytest.approx(SCENE.angle, abs=1e-6)
 
 
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let even these small spots be worth a process, as many as there are threads."""
+    monkeypatch.setattr(module, "_WORTH_A_PROCESS", 1)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("processes")
 def test_bytes_do_not_depend_on_the_number_of_processes(folder: Path) -> None:
     segment(folder, threads=2, name="-two")
     one, two = (folder / f"nuclei{name}.parquet" for name in ("", "-two"))
@@ -125,6 +133,41 @@ def test_a_spot_that_fails_leaves_the_others(
     }  # fmt: skip
     assert spots["n_nuclei"].isna().tolist() == [False, True, False, False, False, False]
     assert spots.loc["B2", "n_nuclei"] == 0
+
+
+def test_a_spot_that_cannot_be_read_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(SCENE, tmp_path / "spots.zarr")
+    read = module.SpotStack.read
+
+    def damaged(stack: module.SpotStack, channel: str, start: int, stop: int) -> np.ndarray:
+        if channel == "live" and start <= 1 < stop:
+            raise OSError("damaged")
+        return read(stack, channel, start, stop)
+
+    monkeypatch.setattr(module.SpotStack, "read", damaged)
+    table = pd.read_parquet(segment(tmp_path))
+    assert set(table["spot"]) == {"A1", "A3", "B1", "B3"}
+    labels = open_labels(tmp_path / "nuclei.zarr")
+    assert labels.attributes["failed"] == {"A2": "OSError: damaged"}
+
+
+def test_large_spots_are_read_one_by_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = segment(folder).read_bytes()
+    monkeypatch.setattr(module, "_READ", 1)
+    assert segment(folder, name="-single").read_bytes() == together
+
+
+def test_tables_have_row_groups_of_whole_rows_of_spots(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GROUP", 1)
+    path = segment(folder, name="-groups")
+    file = pq.ParquetFile(path)
+    groups = [file.read_row_group(at).to_pandas()["spot"] for at in range(file.num_row_groups)]
+    assert [set(spots.str[0]) for spots in groups] == [{"A"}, {"B"}]
+    pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(segment(folder)))
 
 
 def test_a_channel_that_is_not_segmented_has_a_table_without_rows(folder: Path) -> None:
@@ -174,6 +217,7 @@ def by_network(folder: Path, name: str, threads: int) -> tuple[np.ndarray, pd.Da
     return open_labels(folder / f"{name}.zarr").read(0, 6), pd.read_parquet(out)
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_network_finds_the_cells_whatever_the_number_of_processes(folder: Path) -> None:
     labels, table = by_network(folder, "one", 1)
     again, same = by_network(folder, "two", 2)
@@ -186,6 +230,7 @@ def test_a_network_finds_the_cells_whatever_the_number_of_processes(folder: Path
     assert labels[4].max() == 0  # the empty spot
 
 
+@pytest.mark.usefixtures("processes")
 def test_behind_a_gpu_the_same_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Maps of a row of spots in one batch, floods of the row before in other processes.
     labels, _ = by_network(folder, "one", 1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gridwell.cells.stain import sharpness, stain_under
+from gridwell.cells.stain import flattened, sharpness, stain_under
+from gridwell.config.models import SegmentMethod
+from gridwell.segment.light import correct_light
 
 
 def test_a_nucleus_says_nothing_of_itself_but_its_own_pixels() -> None:
@@ -41,3 +43,29 @@ def test_sharpness_falls_with_blur_and_not_with_brightness() -> None:
     assert focus[0] > 1.3 * focus[1] > 1.3 * 1.3 * focus[2]
     assert sharpness(labels, 0.1 * image + 500) == pytest.approx(sharpness(labels, image), rel=0.01)
     assert np.isnan(sharpness(np.zeros_like(labels), image))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_background_is_that_of_the_conventional_methods(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    slope = np.add.outer(np.arange(150), 0.3 * np.arange(180))
+    image = random.poisson(300 + slope).astype(np.uint16)
+    image[40:60, 50:70] += 900
+    mask = np.ones(image.shape, bool)
+    flat, base, noise = flattened(image, mask, None)
+    known, levels = correct_light(image, SegmentMethod(sigma=0, background=50), mask)
+    np.testing.assert_array_equal(flat, known)
+    assert (base, noise) == (levels.base, levels.noise)
+    assert abs(np.median(flat[:30]) - np.median(flat[-30:])) < noise / 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 10])
+def test_a_third_of_a_nucleus_is_darker_than_what_it_says(count: int) -> None:
+    labels, image = np.zeros((40, 40), np.uint32), np.full((40, 40), 100, np.uint16)
+    labels[20, 5 : 5 + count] = 7
+    image[20, 5 : 5 + count] = 1000 + 100 * np.random.default_rng(1).permutation(count)
+    names, value, _, _ = stain_under(
+        labels, image, None, held=np.zeros(8, int), shift=np.zeros(2), mask=np.ones((40, 40), bool)
+    )
+    assert names.tolist() == [7]
+    assert value[0] == pytest.approx(900 + 100 * ((count - 1) // 3), abs=20)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 from gridwell.config.errors import InputError
-from gridwell.config.files import whole
+from gridwell.config.files import ParquetRows, whole, write_parquet
 
 
 def test_a_full_disk_is_told_with_the_file_and_leaves_what_was_there(tmp_path):
@@ -24,4 +26,25 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_what_was_there(tmp_path):
 def test_any_other_failure_goes_on_as_it_is(tmp_path):
     with pytest.raises(PermissionError), whole(tmp_path / "spots.csv"):
         raise PermissionError("no")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_in_parts_reads_as_one_and_row_by_row(tmp_path):
+    whole = pd.DataFrame({"n": range(10), "name": [f"s{n}" for n in range(10)]})
+    whole["some"] = pd.array([None, 1] * 5, dtype="Int64")
+    write_parquet(tmp_path / "one.parquet", whole)
+    parts = (whole.iloc[start:stop] for start, stop in ((0, 4), (4, 4), (4, 9), (9, 10)))
+    write_parquet(tmp_path / "parts.parquet", parts, {"format": "x"})
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "parts.parquet"), whole)
+    for name in ("one", "parts"):
+        rows = ParquetRows(tmp_path / f"{name}.parquet")
+        for wanted in ([], [0], [3, 4], [9, 2, 2], [5, 6, 8]):
+            found = rows(np.array(wanted, np.int64)).reset_index(drop=True)
+            pd.testing.assert_frame_equal(found, whole.iloc[wanted].reset_index(drop=True))
+
+
+def test_a_part_with_other_columns_leaves_no_file(tmp_path):
+    parts = [pd.DataFrame({"a": [1]}), pd.DataFrame({"b": [1]})]
+    with pytest.raises(KeyError):
+        write_parquet(tmp_path / "table.parquet", parts)
     assert not list(tmp_path.iterdir())
