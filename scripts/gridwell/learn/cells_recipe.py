@@ -278,6 +278,9 @@ normalisation folded into the convolutions. Maps: normalised distance to the out
 and nearness of the next cell (after Scherr et al. 2020), chance of background and object. Input:
 one gray channel, bright objects on a dark background, 8 to 60 pixels across.
 
+On a CPU it computes in whole numbers of 8 bits, by ranges of its layers that were measured on 128
+of the fields and stand with the weights (`precision` in docs/options.md).
+
 ## Data and recipe
 
 {data}
