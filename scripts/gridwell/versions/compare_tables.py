@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gridwell.versions.compare_reading import Judgement, both
 from gridwell.versions.compare_words import NAMED, counted, few, instead, not_in_both, shown
 from gridwell.versions.makings import made_otherwise, with_making
-from gridwell.versions.tolerances import OBJECTS_BEYOND, PARTNER_PIXELS, tolerance_of
+from gridwell.versions.tolerances import OBJECTS_BEYOND, OBJECTS_OTHER, PARTNER_PIXELS, tolerance_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,10 +82,16 @@ def _compare_rows(path: str, expected: pd.DataFrame, found: pd.DataFrame) -> Jud
     changes = [change for change in changes if change.gap.any()]
     missing = np.flatnonzero(partner < 0)
     extra = np.setdiff1d(np.arange(len(found)), partner)
-    beyond = max((int(change.beyond.sum()) for change in changes), default=0)
     # An object that moved away is missing in one place and extra in another.
-    worse = beyond + max(missing.size, extra.size)
-    fits = worse <= OBJECTS_BEYOND * max(len(expected), len(found)) * objects
+    unpaired = max(missing.size, extra.size)
+    most = max(len(expected), len(found)) * objects
+    fits = all(
+        unpaired + max((int(of(change).sum()) for change in changes), default=0) <= share * most
+        for of, share in (
+            (lambda change: np.isinf(change.gap), OBJECTS_OTHER),
+            (lambda change: change.beyond, OBJECTS_BEYOND),
+        )
+    )
     told = [_told_unpaired("missing", expected, missing), _told_unpaired("extra", found, extra)]
     told += [_told_within(changes), _told_few(changes)] if fits else [_told_beyond(first, changes)]
     return "within tolerance" if fits else "different", "; ".join(filter(None, told))

@@ -1,10 +1,10 @@
 """How far a recomputed result may be from the published one, and why.
 
-Bytes are the same on the same kind of CPU. A GPU or another CPU adds in another order and may
-multiply networks in fewer bits, so that now and then a pixel at the rim of a cell changes sides.
-What follows from that is allowed, and little more: the tolerances of objects were chosen on the
-slides of the demo, segmented once in float32 and once in bfloat16. One object in eleven had
-another outline there, 11 of 28 476 were in one of the two only, and no spot had another viability.
+Bytes are the same on the same kind of CPU, and networks of cells say the same on all kinds. A GPU
+multiplies other numbers, so that now and then a pixel at the rim of a cell changes sides. What
+follows from that is allowed, and little more: the tolerances of objects were chosen on the slides
+of the demo, segmented once in float32 and once in int8. 0.03 % of the pixels changed there, 14 of
+28 485 objects were in one of the two only, and one spot of 240 had one cell more.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-OBJECTS_BEYOND = 0.01
-"""Share of the objects of a table that may be beyond the tolerance of a column or unpaired."""
+OBJECTS_OTHER = 0.01
+"""Share of the objects of a table that may be unpaired or decided otherwise: of another state, or
+with a body where there was none."""
+OBJECTS_BEYOND = 0.03
+"""Share of the objects of a table that may be unpaired or beyond the tolerance of a column."""
 PARTNER_PIXELS = 2.0
 """Farthest that the positions of one object may be apart, in pixels."""
 LABELS_MATCHED = 0.99
@@ -158,10 +161,10 @@ TOLERANCES = (
     Tolerance(
         _SPOTS, ("n", "n_*"), 1, 0.01, "a cell at the limit of what counts as one", "cell"
     ),
-    Tolerance(_SPOTS, ("viability*",), 0.02, 0, f"{_WHOLE}, in a spot of fifty"),
+    Tolerance(_SPOTS, ("viability*",), 0.025, 0, f"{_WHOLE}, in a spot of forty"),
     Tolerance(_SPOTS, ("shift_*_quality",), 0.1, 0, "one body more or less of ten"),
-    Tolerance(_SPOTS, ("measured",), 0.01, 0.01, _WHOLE),
-    Tolerance(_SPOTS, ("normalised",), 1, 0.01, _WHOLE, "point of percent"),
+    Tolerance(_SPOTS, ("measured",), 0.025, 0.01, _WHOLE),
+    Tolerance(_SPOTS, ("normalised",), 2.5, 0.01, _WHOLE, "point of percent"),
     Tolerance(_SPOTS, ("shift_*",), 0.1, 0, "a hundredth of a cell", "px"),
     Tolerance(_SPOTS, ("red", "green", "blue"), 0.1, 0, "far less than an eye sees", "level"),
     Tolerance(
@@ -200,6 +203,7 @@ TOLERANCES = (
         _WHOLE, "point of percent",
     ),
     Tolerance(_SCREEN, ("cells_per_spot", "control", "time_zero"), 1, 0.01, _WHOLE, "cell"),
+    Tolerance(_SCREEN, ("*_p",), 0.05, 0.02, f"{_WHOLE}, which moves chances most"),
     Tolerance(_SCREEN, _ALL, 0.02, 0.02, f"{_WHOLE}: areas, correlations, chances, Z'"),
     Tolerance(_GRID, ("angle",), 0.01, 0, "half a pixel at the end of a slide", "°"),
     Tolerance(
@@ -238,8 +242,9 @@ def described() -> list[tuple[str, str, str]]:
         *columns,
         (
             "rows of a table of objects (`*.parquet`)",
-            f"{100 * OBJECTS_BEYOND:g} % beyond the tolerance of a column or without a partner "
-            f"within {PARTNER_PIXELS:g} px; of other tables none",
+            f"{100 * OBJECTS_OTHER:g} % of another state or without a partner within "
+            f"{PARTNER_PIXELS:g} px, {100 * OBJECTS_BEYOND:g} % beyond the tolerance of a column; "
+            "of other tables none",
             "objects at the limit of what counts as one",
         ),
         (
@@ -269,11 +274,12 @@ def described() -> list[tuple[str, str, str]]:
 
 
 _WORDS = """\
-The same inputs, configuration and versions give the same bytes on the same kind of CPU. A GPU, or
-a CPU that multiplies otherwise (bfloat16 or float32), rounds otherwise, and a few pixels at the
-rims of objects change sides. `gridwell reproduce` calls what then differs *within tolerance* by
-this table; the first row that covers a column holds. The numbers were set on simulated slides,
-segmented in float32 and in bfloat16 on one CPU; they have not been measured on a GPU.
+The same inputs, configuration and versions give the same bytes on the same kind of CPU, and nearly
+always on another kind: networks multiply whole numbers there (`precision` in
+[options](options.md)). A GPU multiplies others and rounds otherwise, and a few pixels at the rims
+of objects change sides. `gridwell reproduce` calls what then differs *within tolerance* by this
+table; the first row that covers a column holds. The numbers were set on simulated slides,
+segmented in float32 and in int8 on one CPU; they have not been measured on a GPU.
 """
 
 

@@ -130,8 +130,8 @@ def test_rows_of_several_slides_are_named_with_their_slide(compare):
 @pytest.mark.parametrize(
     ("values", "status"),
     [
-        ({"viability": 0.79}, "within tolerance"),
-        ({"viability": 0.7899}, "different"),
+        ({"viability": 0.785}, "within tolerance"),
+        ({"viability": 0.7849}, "different"),
         ({"n_live": 202}, "within tolerance"),
         ({"n_live": 203}, "different"),
         ({"x": 3000.3}, "within tolerance"),
@@ -252,7 +252,12 @@ def test_few_objects_may_move(compare):
     assert verdict.detail == (
         "1 of 1000 rows missing (A6 cell 56); 1 of 1000 rows extra (A6 cell 56)"
     )
-    moved = cells.assign(x=cells["x"].where(cells.index >= 11, cells["x"] + 3))
+    far = cells.assign(x=cells["x"].where(cells.index >= 11, cells["x"] + 3))
+    assert compare(CELLS, write_parquet, cells, far).status == "different"
+    moved = cells.assign(x=cells["x"].where(cells.index >= 30, cells["x"] + 0.5))
+    verdict = compare(CELLS, write_parquet, cells, moved)
+    assert verdict == Verdict(CELLS, "within tolerance", "beyond in few of 1000 rows: x 30")
+    moved = cells.assign(x=cells["x"].where(cells.index >= 31, cells["x"] + 0.5))
     assert compare(CELLS, write_parquet, cells, moved).status == "different"
 
 
@@ -789,4 +794,4 @@ def test_described_tolerances_make_a_table():
     lines = [line for line in tolerances_md().splitlines() if line.startswith("|")]
     assert len(lines) == len(rows) + 2
     assert {line.count(" | ") for line in lines} == {2}
-    assert "| `viability*` of `*/spots.csv` | 0.02 |" in tolerances_md()
+    assert "| `viability*` of `*/spots.csv` | 0.025 |" in tolerances_md()
