@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from gridwell.segment.pixels import compiled
+from gridwell.images.compiled import compiled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

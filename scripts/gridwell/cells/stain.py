@@ -13,8 +13,8 @@ from gridwell.cells.calibration import Calibration
 from gridwell.cells.match import Match
 from gridwell.cells.shift import Shift
 from gridwell.config.models import SegmentMethod
+from gridwell.images.compiled import compiled
 from gridwell.segment.light import flatten
-from gridwell.segment.pixels import compiled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

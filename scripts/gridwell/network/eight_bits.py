@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from gridwell.images.compiled import compiled
 from gridwell.network.unet import UNet
-from gridwell.segment.pixels import compiled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Layer = Callable[[torch.Tensor], torch.Tensor]

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from gridwell.segment.pixels import compiled
+from gridwell.images.compiled import compiled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

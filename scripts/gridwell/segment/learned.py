@@ -11,12 +11,13 @@ import numpy as np
 from gridwell.config.errors import InputError, Problem
 from gridwell.config.models import SegmentMethod
 from gridwell.config.weights import weights_of
+from gridwell.images.compiled import compiled
 from gridwell.network.cells import Brightness, CellNetwork, Maps, brightness, facts_of
 from gridwell.network.device import Policy, Precision, device, device_name
 from gridwell.network.tiles import ReadRows, Tiling
 from gridwell.segment.auto import Candidate, Sample
 from gridwell.segment.flood import FloodOptions, instances, stream_instances
-from gridwell.segment.pixels import compiled, reduce
+from gridwell.segment.pixels import reduce
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

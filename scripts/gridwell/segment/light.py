@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from gridwell.config.models import SegmentMethod
-from gridwell.segment.pixels import box_mean, compiled, disc, enlarge, on_grid, reduce
+from gridwell.images.compiled import compiled
+from gridwell.segment.pixels import box_mean, disc, enlarge, on_grid, reduce
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

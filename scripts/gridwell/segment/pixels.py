@@ -7,27 +7,14 @@ gives the same bits as the image, away from the tile's edges.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 
+from gridwell.images.compiled import compiled
+
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a loop with numba; keep the machine code where a folder for it can be written.
-
-    Other threads go on meanwhile.
-    """
-    from numba import njit
-
-    try:
-        fast: Callable[..., Any] = njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        fast = njit(nogil=True)(function)
-    return fast
 
 
 def on_grid(image: Array, unit: float) -> Array:
