@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from gridwell.cells.features import measure
+from gridwell.config.errors import InputError
 from gridwell.config.files import write_parquet
 from gridwell.config.hashes import sha256
 from gridwell.config.models import SegmentMethod, SegmentOptions
@@ -252,6 +253,8 @@ class _Worker:
             crops = {
                 name: self._stack.read(name, *_ends(spots)) for name in (self.channel, *self.others)
             }
+        except InputError:  # what the user must mend is no matter of a spot
+            raise
         except Exception as error:  # one that cannot be read must not take its neighbours with it
             if len(spots) == 1:
                 return [self._failed(error)]
@@ -272,6 +275,8 @@ class _Worker:
         try:
             labels = self._label(index, image, crops, mask, maps)
             return labels, measure(labels, image, crops, self.ring, mask), ""
+        except InputError:
+            raise
         except Exception as error:  # a spot that fails must not take the slide with it
             return self._failed(error)
 

@@ -170,13 +170,16 @@ class CellNetwork:
         self._place = device(policy)
         ranges = facts.get("ranges")
         self.numbers: Numbers = numbers(self._place, precision, whole=ranges is not None)
-        self._network: UNet | EightBits = network.to(self._place)
-        if self.numbers == "int8":
+        self._network: UNet | EightBits
+        if self.numbers != "int8":
+            self._network = network.to(self._place)
+        elif self.on_gpu:
+            raise ValueError("a GPU does not; with gpu: forbid a CPU does")
+        elif ranges is None:
+            raise ValueError("it was trained without ranges; a new training measures them")
+        else:
             from gridwell.network.eight_bits import EightBits
 
-            if ranges is None or self.on_gpu:
-                reason = "a GPU does not" if self.on_gpu else "it was trained without ranges"
-                raise ValueError(reason)
             self._network = EightBits(network, ranges)
 
     @classmethod
@@ -352,7 +355,6 @@ def _load(path: Path, policy: Policy, precision: Precision) -> CellNetwork:
     try:
         return CellNetwork(network, facts, policy=policy, precision=precision)
     except ValueError as error:
-        remedy = "Train it again, or set precision: auto"
-        raise InputError(
-            Problem(str(path), f"cannot compute in 8 bits: {error}", remedy)
-        ) from error
+        reason = f"this network cannot compute in whole numbers of 8 bits: {error}"
+        remedy = "Set precision: auto"
+        raise InputError(Problem(str(path), reason, remedy)) from error

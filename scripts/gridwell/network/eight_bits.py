@@ -49,7 +49,7 @@ class EightBits(nn.Module):
         first, *layers = convolutions(network)
         if len(ranges) != len(layers):
             raise ValueError(f"{len(ranges)} ranges, {len(layers)} layers")
-        self.inputs, self.reach = network.inputs, network.reach
+        self.reach = network.reach
         self._side = 2 if network.fine else 1
         self._deepest = 1 + len(network.dilations)
         make = _in_8_bits if in_hardware() else _in_single_precision
@@ -152,7 +152,7 @@ def _image(rows: Array, count: int) -> torch.Tensor:
 
 
 def _joined(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
-    """Each pixel of the coarse image four times, and below it the channels of the fine one."""
+    """Each pixel of the coarse image four times, and behind its channels those of the fine one."""
     small, large = _rows(coarse), _rows(fine)
     joined = np.empty((*large.shape[:2], small.shape[2] + large.shape[2]), large.dtype)
     _join(small, large, joined)

@@ -12,9 +12,13 @@ import pytest
 from gridwell.cells.instances import segment_channel
 from gridwell.cells.objects import summarise_objects
 from gridwell.config.columns import column_names
+from gridwell.config.errors import InputError
 from gridwell.config.models import SegmentMethod, SegmentOptions
+from gridwell.config.weights import weights_of
 from gridwell.images.labels import open_labels
 from gridwell.images.spots import open_spots
+from gridwell.network.cells import facts_of
+from gridwell.network.weights import load_network, save_network
 from scipy.spatial import cKDTree
 
 from tests.unit.cells.simulate import Scene, draw
@@ -228,6 +232,31 @@ def test_a_network_finds_the_cells_whatever_the_number_of_processes(folder: Path
     away, _ = cKDTree(truth[["x", "y"]]).query(table[["x", "y"]])
     assert np.median(away) < 0.6
     assert labels[4].max() == 0  # the empty spot
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("processes")
+def test_a_network_that_cannot_compute_so_stops_the_slide(
+    folder: Path, tmp_path: Path, threads: int
+) -> None:
+    known = weights_of("nuclei")
+    facts = {name: facts_of(known)[name] for name in ("kind", "instance", "classes")}
+    save_network(tmp_path / "models/own.safetensors", load_network(known), facts)
+    # Where the diameter is told, only those that segment compute with the network.
+    own = SegmentMethod(method="network", weights="models/own", diameter=12)
+    with pytest.raises(InputError, match="trained without ranges"):
+        segment_channel(
+            folder / "spots.zarr",
+            "nuclei",
+            labels_out=tmp_path / "nuclei.zarr",
+            instances_out=tmp_path / "nuclei.parquet",
+            options=SegmentOptions(default=own),
+            threads=threads,
+            gpu="forbid",
+            precision="int8",
+            study=tmp_path,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
 @pytest.mark.usefixtures("processes")

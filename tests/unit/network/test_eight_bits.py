@@ -113,6 +113,13 @@ def test_a_network_without_ranges_is_not_asked_for_whole_numbers(tmp_path):
     assert "precision: auto" in told.value.problems[0].remedy
 
 
+def test_a_gpu_is_not_asked_for_whole_numbers(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(InputError, match="a GPU does not") as told:
+        CellNetwork.load(weights_of("nuclei"), policy="allow", precision="int8")
+    assert "precision: auto" in told.value.problems[0].remedy
+
+
 @pytest.mark.parametrize(
     "ranges", ["all", [1.0, "a"], [1.0] * 13 + [-1.0], [float("inf")] * 14, {"a": 1.0}]
 )
