@@ -85,13 +85,9 @@ def _compare_rows(path: str, expected: pd.DataFrame, found: pd.DataFrame) -> Jud
     # An object that moved away is missing in one place and extra in another.
     unpaired = max(missing.size, extra.size)
     most = max(len(expected), len(found)) * objects
-    fits = all(
-        unpaired + max((int(of(change).sum()) for change in changes), default=0) <= share * most
-        for of, share in (
-            (lambda change: np.isinf(change.gap), OBJECTS_OTHER),
-            (lambda change: change.beyond, OBJECTS_BEYOND),
-        )
-    )
+    other = max((int(np.isinf(change.gap).sum()) for change in changes), default=0)
+    beyond = max((int(change.beyond.sum()) for change in changes), default=0)
+    fits = unpaired + other <= OBJECTS_OTHER * most and unpaired + beyond <= OBJECTS_BEYOND * most
     told = [_told_unpaired("missing", expected, missing), _told_unpaired("extra", found, extra)]
     told += [_told_within(changes), _told_few(changes)] if fits else [_told_beyond(first, changes)]
     return "within tolerance" if fits else "different", "; ".join(filter(None, told))
