@@ -615,9 +615,9 @@ class Config(Options):
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         default="auto",
         description="Numbers that networks of cells multiply: float32, bfloat16, int8 (whole "
-        "numbers of 8 bits, on a CPU alone: every CPU finds the same, and those with VNNI "
-        "instructions several times as fast), or auto: int8 on a CPU where ranges for it stand "
-        "with the weights, else bfloat16 where a GPU or CPU has it, else float32.",
+        "numbers of 8 bits, on a CPU alone: all CPUs find the same but for a few pixels, those "
+        "with VNNI instructions several times as fast), or auto: int8 on a CPU where ranges for "
+        "it stand with the weights, else bfloat16 where a GPU or CPU has it, else float32.",
     )
     export: Literal["none", "plate"] = Field(
         default="none",

@@ -55,8 +55,8 @@ def numbers(place: torch.device, precision: Precision, *, whole: bool) -> Number
     place
         CPU or GPU.
     precision
-        What the study asks for. ``auto``: whole numbers of 8 bits on a CPU, so that all CPUs say
-        the same, bfloat16 where a GPU has it, and else single precision.
+        What the study asks for. ``auto``: whole numbers of 8 bits on a CPU, so that CPUs say
+        nearly the same, bfloat16 where a GPU has it, and else single precision.
     whole
         Whether the network can multiply whole numbers; where not, `half_precision` decides.
     """

@@ -2,8 +2,8 @@
 
 Each layer says whole numbers from 0 to 255, scaled by a range that was measured on images
 beforehand; weights are whole numbers from -127 to 127, scaled for each output channel (B. Jacob et
-al., CVPR 2018, 2704). Sums of them are exact, so that all CPUs say the same. The image has finer
-steps; the maps stay in single precision.
+al., CVPR 2018, 2704). Sums of them are exact; what CPUs differ in is how they scale sums, which
+hardly ever turns a number. The image has finer steps; the maps stay in single precision.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHOWN = 1 / 512
 
 
 class EightBits(nn.Module):
-    """The function of a folded U-Net, but for rounding; the same numbers on all CPUs.
+    """The function of a folded U-Net, but for rounding; nearly the same numbers on all CPUs.
 
     Parameters
     ----------
