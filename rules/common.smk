@@ -595,6 +595,20 @@ def minutes(base, per_gpx=0):
     return runtime
 
 
+def processes(most):
+    """Threads of a job over the spots of a slide: at most so many, and one on a small slide.
+
+    Another process is worth the seconds until it has started from some 16 million pixels of a
+    plane on; small slides are better worked on side by side.
+    """
+
+    def threads(wildcards):
+        width, height = slide_size(wildcards.slide)
+        return max(1, min(most, int(width * height / 16)))
+
+    return threads
+
+
 # detect_grid, segment, pretrain and train may use a GPU unless the study forbids it.
 GPUS = 0 if study.config.gpu == "forbid" else 1
 

@@ -23,7 +23,7 @@ rule fuse:
         slide=any_of(slides_of(Assay.VIABILITY)),
     conda:
         "../envs/cpu.yaml"
-    threads: 2
+    threads: processes(2)
     resources:
         mem_mb=memory(1500, per_kpx=100),
         runtime=minutes(10, per_gpx=40),

@@ -12,7 +12,7 @@ rule segment:
         "benchmarks/segment/{slide}.{channel}.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: 2
+    threads: processes(2)
     resources:
         mem_mb=memory(2000, per_kpx=60),
         runtime=minutes(15, per_gpx=100),

@@ -12,7 +12,7 @@ rule crop_spots:
         "benchmarks/crop_spots/{slide}.tsv"
     conda:
         "../envs/cpu.yaml"
-    threads: 2
+    threads: processes(2)
     resources:
         mem_mb=memory(800, per_kpx=60),
         runtime=minutes(10, per_gpx=40),

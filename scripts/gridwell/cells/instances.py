@@ -42,8 +42,6 @@ _log = logging.getLogger(__name__)
 # Spots on which the method of a channel is chosen.
 _SAMPLES = 12
 _UNMEASURED_ROLES = ("grid", "colour")
-# Pixels of spots from which on another process is worth the seconds until it has started.
-_WORTH_A_PROCESS = 2**23
 # Pixels of a channel that are read at once: one by one, spots take three times as long.
 _READ = 2**23
 # Objects from which on a row of spots begins a new row group of the table.
@@ -86,7 +84,7 @@ def segment_channel(
     options
         Settings of all channels.
     threads
-        Worker processes, at most: a few small spots have one. The results do not depend on it.
+        Worker processes. The results do not depend on it.
     gpu
         Whether a network computes on a GPU.
     precision
@@ -108,9 +106,8 @@ def segment_channel(
     shape = stack.shape(channel)
     rows = [range(start, start + frame.cols) for start in range(0, shape[0], frame.cols)]
     begin(shape[0], "spots")
-    processes = min(threads, math.prod(shape[:3]) // _WORTH_A_PROCESS)
     with (
-        closing(_results(work, rows, processes)) as results,
+        closing(_results(work, rows, threads)) as results,
         LabelWriter(labels_out, frame, shape, stack.attributes) as writer,
     ):
         for spots, row in zip(rows, results, strict=True):

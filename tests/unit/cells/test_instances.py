@@ -87,14 +87,7 @@ def test_directions_are_those_of_the_slide(folder: Path, monkeypatch: pytest.Mon
     assert table["orientation"].to_numpy() == pytest.approx(SCENE.angle, abs=1e-6)
 
 
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let even these small spots be worth a process, as many as there are threads."""
-    monkeypatch.setattr(module, "_WORTH_A_PROCESS", 1)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("processes")
 def test_bytes_do_not_depend_on_the_number_of_processes(folder: Path) -> None:
     segment(folder, threads=2, name="-two")
     one, two = (folder / f"nuclei{name}.parquet" for name in ("", "-two"))
@@ -221,7 +214,6 @@ def by_network(folder: Path, name: str, threads: int) -> tuple[np.ndarray, pd.Da
     return open_labels(folder / f"{name}.zarr").read(0, 6), pd.read_parquet(out)
 
 
-@pytest.mark.usefixtures("processes")
 def test_a_network_finds_the_cells_whatever_the_number_of_processes(folder: Path) -> None:
     labels, table = by_network(folder, "one", 1)
     again, same = by_network(folder, "two", 2)
@@ -235,7 +227,6 @@ def test_a_network_finds_the_cells_whatever_the_number_of_processes(folder: Path
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.usefixtures("processes")
 def test_a_network_that_cannot_compute_so_stops_the_slide(
     folder: Path, tmp_path: Path, threads: int
 ) -> None:
@@ -259,7 +250,6 @@ def test_a_network_that_cannot_compute_so_stops_the_slide(
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
-@pytest.mark.usefixtures("processes")
 def test_behind_a_gpu_the_same_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Maps of a row of spots in one batch, floods of the row before in other processes.
     labels, _ = by_network(folder, "one", 1)
