@@ -53,8 +53,10 @@ from gridwell.config.spots import parse_spot  # noqa: E402
 from gridwell.config.weights import weights_of  # noqa: E402
 from gridwell.images.slide import open_slide  # noqa: E402
 from gridwell.images.spots import SpotStack, open_spots  # noqa: E402
+from gridwell.images.stores import PIXELS, old_blosc  # noqa: E402
 from gridwell.network.cells import CellNetwork  # noqa: E402
 from gridwell.phantom.study import study_slides, write_study  # noqa: E402
+from gridwell.segment.learned import LearnedMethod  # noqa: E402
 
 SLIDE = "F1"
 SIZES = {1: (14, 48), 2: (7, 48), 4: (4, 48), 16: (4, 12)}
@@ -238,10 +240,8 @@ def decoded_and_encoded(study: Path) -> float:
 
 def read_and_encoded(study: Path) -> float:
     """Read every region of the slide that a row of spots covers once; encode as many crops."""
-    import numcodecs
-
     slide, stack = open_slide(study / f"work/{SLIDE}/slide.zarr"), spots(study)
-    codec = numcodecs.Blosc(cname="zstd", clevel=1, shuffle=numcodecs.Blosc.BITSHUFFLE)
+    codec = old_blosc(PIXELS)
     row = stack.frame.rows // 2
     names = range(row * stack.frame.cols, (row + 1) * stack.frame.cols)
     middle = int(np.mean([stack.frame.y[i] for i in names]))
@@ -263,9 +263,15 @@ def multiplied(study: Path) -> float:
     for name in SEGMENTED:
         network = CellNetwork.load(weights_of_channel(name), policy="forbid", precision="float32")
         with FlopCounterMode(display=False) as counter:
-            network.maps(stack.read(name, 0, 1)[0])
+            network.maps(looked_at(stack, stack.read(name, 0, 1)[0]))
         operations += counter.get_total_flops()
     return operations * len(stack.names) / multiplications(network_of("nuclei").numbers)
+
+
+def looked_at(stack: SpotStack, crop: np.ndarray) -> np.ndarray:
+    """The part of a crop that its network is shown; of all channels the same."""
+    window = LearnedMethod(weights_of_channel("nuclei")).window(stack.frame.mask(*crop.shape))
+    return crop[window]
 
 
 def weights_of_channel(channel: str) -> Path:
@@ -280,7 +286,8 @@ def network_of(channel: str) -> CellNetwork:
 
 def network_alone(study: Path) -> float:
     """Show the networks every spot, and do nothing with what they see."""
-    return per_spot(study, lambda name, image: network_of(name).maps(image))
+    stack = spots(study)
+    return per_spot(study, lambda name, image: network_of(name).maps(looked_at(stack, image)))
 
 
 def plain_segmentation(study: Path) -> float:

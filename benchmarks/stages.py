@@ -76,7 +76,7 @@ from gridwell.images.ingest import ingest_slide  # noqa: E402
 from gridwell.images.ngff import level_factors  # noqa: E402
 from gridwell.images.slide import open_slide, write_slide  # noqa: E402
 from gridwell.images.spots import SpotFrame, crop_spots, open_spots  # noqa: E402
-from gridwell.images.stores import halve  # noqa: E402
+from gridwell.images.stores import PIXELS, halve, old_blosc  # noqa: E402
 from gridwell.learn.targets import instance_targets  # noqa: E402
 from gridwell.network.cells import CellNetwork, shown  # noqa: E402
 from gridwell.phantom.fields import draw_look, paint  # noqa: E402
@@ -221,7 +221,7 @@ def codecs(image: Path) -> float:
     import numcodecs
     import tifffile
 
-    codec = numcodecs.Blosc(cname="zstd", clevel=1, shuffle=numcodecs.Blosc.BITSHUFFLE)
+    codec = old_blosc(PIXELS)
     numcodecs.blosc.use_threads = False
     start = time.process_time()
     with tifffile.TiffFile(image) as file:
@@ -447,11 +447,11 @@ def spot(options: Options) -> Iterator[Line]:
         labels = [work(range(1))[0][0] for work in workers]
         maps = [work.maps(range(1))[0] for work in workers]
         mask = workers[0]._stack.frame.mask(*images[0].shape)
+        window = workers[0].learned.window(mask)
         batches = [
-            np.pad(presented(work, image), ((0, 0), (0, -image.shape[0] % 16),
-                                            (0, -image.shape[1] % 16)), mode="edge")[None]
+            multiple_of_16(presented(work, image[window]))[None]
             for work, image in zip(workers, images, strict=True)
-        ]  # fmt: skip
+        ]
         row = range(ROW)
 
         def whole() -> None:
@@ -466,7 +466,7 @@ def spot(options: Options) -> Iterator[Line]:
         def rest() -> None:
             for work, image, own in zip(workers, images, maps, strict=True):
                 for _ in row:
-                    presented(work, image)
+                    presented(work, image[window])
                 work(row, [own] * ROW)
 
         def read() -> None:
@@ -477,7 +477,7 @@ def spot(options: Options) -> Iterator[Line]:
         def flood_and_size() -> None:
             for work, own in zip(workers, maps, strict=True):
                 for _ in row:
-                    work.learned.labels(own, work.method, mask)
+                    work.learned.labels(own, work.method, mask[window])
 
         def measured() -> None:
             for work, own, image in zip(workers, labels, images, strict=True):
@@ -526,6 +526,12 @@ def presented(work: _Worker, image: Array) -> Array:
     """Return what the network is shown of an image."""
     assert work.levels is not None
     return shown(image[None], [work.levels])
+
+
+def multiple_of_16(images: Array) -> Array:
+    """Let the last rows and columns of images (c, h, w) go on, as the network wants them."""
+    below, right = (-side % 16 for side in images.shape[1:])
+    return np.pad(images, ((0, 0), (0, below), (0, right)), mode="edge")
 
 
 def workers_of(folder: Path) -> list[_Worker]:

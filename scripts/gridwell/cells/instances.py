@@ -233,9 +233,11 @@ class _Worker:
         return {self.named: sha256(weights_of(self.named, study))}
 
     def maps(self, spots: range) -> list[Maps]:
-        """Maps of spots, in one batch on the GPU."""
+        """Maps of spots and what their objects reach into, in one batch on the GPU."""
         assert self.learned is not None
-        return self.learned.maps(list(self._stack.read(self.channel, *_ends(spots))), self.levels)
+        crops = self._stack.read(self.channel, *_ends(spots))
+        window = self.learned.window(self._stack.frame.mask(*crops.shape[1:3]))
+        return self.learned.maps([crop[window] for crop in crops], self.levels)
 
     def parts(self, count: int, processes: int) -> list[slice]:
         """Part a grid row into spots that are read and worked on at once, two parts a process."""
@@ -289,8 +291,11 @@ class _Worker:
         self, index: int, image: Array, beside: dict[str, Array], mask: Array, maps: Maps | None
     ) -> Array:
         if self.learned is not None:
-            maps = maps or self.learned.maps([image], self.levels)[0]
-            return self.learned.labels(maps, self.method, mask)
+            window = self.learned.window(mask)
+            maps = maps or self.learned.maps([image[window]], self.levels)[0]
+            labels = np.zeros(image.shape, np.uint32)
+            labels[window] = self.learned.labels(maps, self.method, mask[window])
+            return labels
         valid = None if self._stack.inside[index] else _imaged(image, *beside.values())
         return segment_spot(image, self.method, mask, valid=valid)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gridwell.config.files import whole
 from gridwell.images.spots import SpotFrame, frame_of
-from gridwell.images.stores import create_array, open_complete
+from gridwell.images.stores import LABELS, create_array, open_complete
 
 _REMEDY = "Remove it and run the workflow again: the rule segment writes it."
 
@@ -71,6 +71,7 @@ class LabelWriter:
             shards=(self._cols, h, w),
             dtype="uint32",
             axes=("spot", "y", "x"),
+            codec=LABELS,
         )
         return self
 

@@ -15,7 +15,7 @@ from gridwell.config.spots import row_letters
 from gridwell.images import ngff
 from gridwell.images.labels import open_labels
 from gridwell.images.spots import SpotStack, open_spots
-from gridwell.images.stores import create_array, halve
+from gridwell.images.stores import LABELS, create_array, halve
 
 # Levels of a well: down to a thumbnail, and two at least.
 _SMALLEST = 256
@@ -132,6 +132,7 @@ def _write_labels(
                 shards=None,
                 dtype="uint32",
                 axes="yx",
+                codec=LABELS,
             )
             array[...] = image
         label.attrs.update(

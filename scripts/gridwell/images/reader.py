@@ -715,7 +715,8 @@ class _Segments:
         if self._planar:
             target[: tile.shape[0], : tile.shape[1], samples.index(layer)] = tile[..., 0]
         else:
-            target[: tile.shape[0], : tile.shape[1]] = tile[..., list(samples)]
+            chosen = tile if len(samples) == tile.shape[-1] else tile[..., list(samples)]
+            target[: tile.shape[0], : tile.shape[1]] = chosen
 
 
 def _without_alpha(path: Path, image: Pixels, samples: tuple[int, ...]) -> Pixels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,18 @@ from zarr.codecs import BloscCodec
 
 from gridwell.config.errors import InputError, Problem
 
+# What Blosc makes of pixels: three times as fast as zstd and hardly larger, for noise cannot be
+# compressed.
+PIXELS = {"cname": "lz4", "clevel": 1, "shuffle": "bitshuffle"}
+# … and of labels: mostly zeros, and whole bytes of them.
+LABELS = {"cname": "zstd", "clevel": 1, "shuffle": "shuffle"}
+
+
+def old_blosc(codec: Mapping[str, Any]) -> numcodecs.Blosc:
+    """Codec of Zarr v2: the one of v3, in other words."""
+    shuffle = {"bitshuffle": numcodecs.Blosc.BITSHUFFLE, "shuffle": numcodecs.Blosc.SHUFFLE}
+    return numcodecs.Blosc(**{**codec, "shuffle": shuffle[codec["shuffle"]]})
+
 
 def create_array(
     group: zarr.Group,
@@ -27,19 +39,19 @@ def create_array(
     shards: Sequence[int] | None,
     dtype: str,
     axes: Sequence[str],
+    codec: Mapping[str, Any] = PIXELS,
 ) -> zarr.Array:
-    """Create an array compressed by blosc (zstd, bit shuffle); empty chunks are stored too.
+    """Create an array compressed by Blosc; empty chunks are stored too.
 
     A chunk that is not there always means damage, since Zarr would read it as zeros.
     `shards` and `axes` go into Zarr v3 only.
     """
-    size = np.dtype(dtype).itemsize
     options: dict[str, Any]
     if group.metadata.zarr_format == 3:
-        blosc = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=size)
+        blosc = BloscCodec(**codec, typesize=np.dtype(dtype).itemsize)
         options = {"shards": tuple(shards) if shards else None, "dimension_names": tuple(axes)}
     else:
-        blosc = numcodecs.Blosc(cname="zstd", clevel=1, shuffle=numcodecs.Blosc.BITSHUFFLE)
+        blosc = old_blosc(codec)
         options = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
     return group.create_array(
         name,

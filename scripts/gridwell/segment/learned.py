@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,20 @@ class LearnedMethod:
             labels = instances(maps.cell, maps.neighbour, maps.chance[1], flood)
         return _sized(labels, method, mask)
 
+    def window(self, mask: Array) -> tuple[slice, slice]:
+        """Rows and columns that hold every object with its centroid in `mask`.
+
+        Half of the widest object that the network knows lies around the mask, or what there is.
+
+        Parameters
+        ----------
+        mask
+            Where centroids must lie, bool (h, w).
+        """
+        beyond = math.ceil(_WIDEST / 2 * self.factor)
+        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        return _around(rows, beyond), _around(columns, beyond)
+
     def candidate(self, method: SegmentMethod, levels: Brightness | None = None) -> Candidate:
         """The network as one of the methods to choose from, see `gridwell.segment.auto`."""
 
@@ -287,6 +302,12 @@ def sample_windows(read_rows: ReadRows, height: int, width: int) -> list[Array]:
     return [
         read_rows(y, min(height, y + _WINDOW))[:, x : min(width, x + _WINDOW)] for y, x in corners
     ]
+
+
+def _around(places: Array, beyond: int) -> slice:
+    if not places.size:
+        return slice(None)
+    return slice(max(0, int(places[0]) - beyond), int(places[-1]) + 1 + beyond)
 
 
 def _reduced(image: Array, factor: int) -> Array:

@@ -108,6 +108,32 @@ def test_sizes_outlines_and_the_threshold_are_obeyed(nuclei):
     assert 0 < (strict > 0).sum() < (every > 0).sum()
 
 
+def test_the_window_of_a_spot_holds_its_objects(nuclei):
+    image = mosaic(512, seed=3)
+    levels = sample_brightness(lambda y0, y1: image[y0:y1], len(image))
+    spot = np.zeros(image.shape, bool)
+    spot[143:383, 159:351] = True
+    window = nuclei.window(spot)
+    assert window == (slice(112, 414), slice(128, 382))
+    whole = nuclei.labels(nuclei.maps([image], levels)[0], METHOD, spot)
+    shown = np.zeros_like(whole)
+    shown[window] = nuclei.labels(nuclei.maps([image[window]], levels)[0], METHOD, spot[window])
+    assert whole.max() > 20
+    shared = overlap(whole.astype(np.int64), shown.astype(np.int64))
+    assert len(match(shared, 0.9)) == len(shared.area_true) == len(shared.area_pred)
+
+
+def test_the_window_ends_with_the_image_and_grows_with_the_objects(nuclei):
+    spot = np.zeros((300, 200), bool)
+    spot[10:100, 90:195] = True
+    image = np.zeros(spot.shape)
+    assert image[nuclei.window(spot)].shape == (131, 141)
+    told = METHOD.model_copy(update={"diameter": 90.0})
+    farther = nuclei.suited([image], None, told)
+    assert image[farther.window(spot)].shape == (193, 200)
+    assert image[nuclei.window(spot & False)].shape == image.shape
+
+
 def test_a_gpu_that_is_required_and_absent_is_said():
     import torch
 
