@@ -87,7 +87,7 @@ def cell_table(
     objects = {
         role: _rows_in_file(tables[role], own) for role, own in taken.items() if role in tables
     }
-    return pd.DataFrame(columns), objects
+    return pd.DataFrame(columns, copy=False), objects
 
 
 def _rows_in_file(tables: list[pd.DataFrame], taken: Array) -> Array:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from gridwell.cells.calibration import Calibration, calibrate, evidence
 from gridwell.cells.cell_tables import Features, cell_table, spot_table, with_features
@@ -89,6 +91,7 @@ def fuse_slide(
         role: by_spot(pd.read_parquet(path, columns=NEEDED), pixels.frame)
         for role, path in instances.items()
     }
+    pa.default_memory_pool().release_unused()
     fused = fuse(pixels, tables, options=options, controls=controls, threads=threads)
     features = {role: ParquetRows(path) for role, path in instances.items()}
     write_parquet(cells_out, fused.with_features(features), provenance)
@@ -205,12 +208,15 @@ def by_spot(table: pd.DataFrame, frame: SpotFrame) -> list[pd.DataFrame]:
     For each spot its objects from the top of the slide, an order that labels do not change, with
     the column ``row`` that tells where in `table` they are, and without ``spot``.
     """
-    table = table[NEEDED].assign(row=np.arange(len(table)))
-    table = table.sort_values(["y", "x", "label"], kind="stable")
-    spots = table.pop("spot").to_numpy()
-    groups: dict[Any, pd.DataFrame] = dict(iter(table.groupby(spots, sort=False)))
-    nothing = table.iloc[:0]
-    return [groups.get(spot, nothing).reset_index(drop=True) for spot in frame.spots]
+    spot = pd.Index(frame.spots).get_indexer(table["spot"])
+    table = table[NEEDED[1:]].assign(row=np.arange(len(table)))
+    order = np.lexsort([table["label"], table["x"], table["y"], spot])
+    table, begins = table.iloc[order], np.arange(len(frame.spots) + 1)
+    # Parts of one table: hundreds of small ones would take as much memory again.
+    return [
+        table.iloc[begin:end].reset_index(drop=True)
+        for begin, end in pairwise(np.searchsorted(spot[order], begins))
+    ]
 
 
 def _drop_unstained(stain: Stain, probabilities: list[Array]) -> None:
