@@ -299,3 +299,20 @@ def test_cluster_jobs_are_few(blank_study, run):
     done = run(blank_study, "--dry-run", "--quiet", "rules")
     total = re.search(r"^total\s+(\d+)", done.stdout + done.stderr, re.MULTILINE)
     assert int(total[1]) <= 14
+
+
+def test_small_slides_leave_other_cores_to_each_other(fresh_study, run):
+    def of_two_threads() -> set[str]:
+        said = run(fresh_study, "--dry-run", cores=4).stdout
+        return {
+            re.match(r"(\w+):", job)[1]
+            for job in re.split(r"^(?:local)?rule ", said, flags=re.MULTILINE)[1:]
+            if "threads: 2" in job
+        }
+
+    assert of_two_threads() == set()
+    for image in (fresh_study / "landing").glob("*/*.tif"):
+        image.unlink()
+        large = tifffile.memmap(image, shape=(6000, 6000), dtype=np.uint16)
+        del large  # a file of zeros that takes no room
+    assert of_two_threads() == {"crop_spots", "segment", "fuse"}

@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from gridwell.cells.calibration import Calibration, calibrate, evidence
 from gridwell.cells.cell_tables import Features, cell_table, spot_table, with_features
@@ -22,7 +21,7 @@ from gridwell.cells.pixels import STAINS, Pixels, SlidePixels
 from gridwell.cells.stain import Stain, sharpness, stain_under
 from gridwell.cells.states import state_probabilities
 from gridwell.config.errors import InputError, Problem
-from gridwell.config.files import ParquetRows, write_csv, write_json, write_parquet
+from gridwell.config.files import ParquetRows, read_columns, write_csv, write_json, write_parquet
 from gridwell.config.models import FuseOptions, SpotRole
 from gridwell.config.provenance import Provenance, read_provenance, with_inputs
 from gridwell.images.spots import SpotFrame
@@ -88,10 +87,8 @@ def fuse_slide(
         provenance = with_inputs(provenance, map(read_provenance, instances.values()))
     pixels = SlidePixels(spots_zarr, labels)
     tables = {
-        role: by_spot(pd.read_parquet(path, columns=NEEDED), pixels.frame)
-        for role, path in instances.items()
+        role: by_spot(read_columns(path, NEEDED), pixels.frame) for role, path in instances.items()
     }
-    pa.default_memory_pool().release_unused()
     fused = fuse(pixels, tables, options=options, controls=controls, threads=threads)
     features = {role: ParquetRows(path) for role, path in instances.items()}
     write_parquet(cells_out, fused.with_features(features), provenance)

@@ -112,11 +112,11 @@ def segment_channel(
     ):
         for spots, row in zip(rows, results, strict=True):
             writer.write(spots.start, np.stack([labels for labels, _, _ in row]))
-            for index, (_, table, reason) in zip(spots, row, strict=True):
+            found.append(_on_slide([table for _, table, _ in row], frame, spots))
+            for index, (_, _, reason) in zip(spots, row, strict=True):
                 if reason:
                     failed[frame.spots[index]] = reason
                     _log.warning("%s, channel %s: %s", frame.spots[index], channel, reason)
-                found.append(_on_slide(table, frame, index))
             step(len(spots))
             if spots.stop == shape[0] or sum(map(len, found)) >= _GROUP:
                 tables.append(pd.concat(found, ignore_index=True))
@@ -364,12 +364,14 @@ def _results(
         yield [one for done in before for one in done.result()]
 
 
-def _on_slide(table: pd.DataFrame, frame: SpotFrame, index: int) -> pd.DataFrame:
-    """Move positions and directions from the crop to the slide, and name the spot."""
+def _on_slide(tables: Sequence[pd.DataFrame], frame: SpotFrame, spots: range) -> pd.DataFrame:
+    """Join tables of spots; move positions and directions to the slide, and name the spots."""
+    table = pd.concat(tables, ignore_index=True)
+    index = np.repeat(spots, [len(own) for own in tables])
     x, y = frame.to_slide(index, table["x"].to_numpy(), table["y"].to_numpy())
     turned = 90 - (90 - table["orientation"].to_numpy() - frame.angle) % 180
     return pd.DataFrame(
-        {"spot": frame.spots[index]}
+        {"spot": np.array(frame.spots, dtype=object)[index]}
         | dict(table.items())
         | {"x": x, "y": y, "orientation": turned},
         index=table.index,

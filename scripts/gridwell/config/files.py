@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, chain
 from pathlib import Path
@@ -139,6 +139,28 @@ def write_parquet(
     with whole(path) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for part in chain([first], rest):
             writer.write_table(part)
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read some columns of a Parquet table, with hardly more memory than they take.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Their names.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        groups = range(file.metadata.num_row_groups)
+        parts = [file.read_row_group(group, columns).to_pandas() for group in groups]
+        nothing = file.schema_arrow.empty_table().select(columns).to_pandas()
+    pa.default_memory_pool().release_unused()
+    return pd.concat(parts or [nothing], ignore_index=True)
 
 
 class ParquetRows:

@@ -22,7 +22,7 @@ from gridwell.images.labels import LabelStack, open_labels
 from gridwell.images.spots import SpotFrame, SpotStack
 from gridwell.report import images
 
-SIDES = (320, 256, 224, 208, 192, 176, 160, 144, 128, 112, 96, 64, 48)
+SIDES = (320, 256, 224, 208, 192, 176, 160, 144, 128, 120, 112, 104, 96, 64, 48)
 _SAMPLE = 32
 # All are drawn again, smaller, where the sample told too little: a costly surprise.
 _SPARE = 1.05

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from gridwell.config.errors import InputError
-from gridwell.config.files import ParquetRows, whole, write_parquet
+from gridwell.config.files import ParquetRows, read_columns, whole, write_parquet
 
 
 def test_a_full_disk_is_told_with_the_file_and_leaves_what_was_there(tmp_path):
@@ -48,3 +48,12 @@ def test_a_part_with_other_columns_leaves_no_file(tmp_path):
     with pytest.raises(KeyError):
         write_parquet(tmp_path / "table.parquet", parts)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_columns_of_a_table_in_any_number_of_parts(tmp_path, count):
+    table = pd.DataFrame({"n": range(count), "name": [f"s{n}" for n in range(count)], "y": 0.5})
+    table = table.astype({"n": "int64", "name": "str", "y": "float64"})
+    path = tmp_path / "parts.parquet"
+    write_parquet(path, (table.iloc[start : start + 3] for start in range(0, max(count, 1), 3)))
+    pd.testing.assert_frame_equal(read_columns(path, ["name", "n"]), table[["name", "n"]])
