@@ -57,15 +57,8 @@ from pathlib import Path
 from typing import Any
 
 os.environ.update(
-    {  # as rules/common.smk sets them for all jobs
-        name: "1"
-        for name in (
-            "OMP_NUM_THREADS",
-            "OPENBLAS_NUM_THREADS",
-            "MKL_NUM_THREADS",
-            "MALLOC_ARENA_MAX",
-        )
-    }
+    dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    MALLOC_ARENA_MAX="1",  # as rules/common.smk sets it for all jobs
 )
 
 import cv2

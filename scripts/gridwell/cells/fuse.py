@@ -205,9 +205,9 @@ def by_spot(table: pd.DataFrame, frame: SpotFrame) -> list[pd.DataFrame]:
     For each spot its objects from the top of the slide, an order that labels do not change, with
     the column ``row`` that tells where in `table` they are, and without ``spot``.
     """
-    spot = pd.Index(frame.spots).get_indexer(table["spot"])
+    spot = pd.Index(frame.spots).get_indexer(pd.Index(table["spot"]))
     table = table[NEEDED[1:]].assign(row=np.arange(len(table)))
-    order = np.lexsort([table["label"], table["x"], table["y"], spot])
+    order = np.lexsort((*(table[name].to_numpy() for name in ("label", "x", "y")), spot))
     table, begins = table.iloc[order], np.arange(len(frame.spots) + 1)
     # Parts of one table: hundreds of small ones would take as much memory again.
     return [
