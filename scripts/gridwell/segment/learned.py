@@ -191,9 +191,10 @@ class LearnedMethod:
         return _sized(labels, method, mask)
 
     def window(self, mask: Array) -> tuple[slice, slice]:
-        """Rows and columns that hold every object with its centroid in `mask`.
+        """Rows and columns that hold the objects with their centroids in `mask`.
 
         Half of the widest object that the network knows lies around the mask, or what there is.
+        Of a wider one at the rim of the mask, the part beyond is not seen.
 
         Parameters
         ----------
